@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Resolve the workspace and export what is pinned: names, versions and hashes, and no download address.
+# Usage: scripts/lock.sh [--upgrade]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv=${UV:-.bootstrap/bin/uv}
+"$uv" lock --quiet "$@"
+export_pins() { # export_pins FILE ARGUMENTS...
+  local file=$1; shift
+  "$uv" export --quiet --frozen --no-emit-workspace --no-header --no-annotate "$@" --output-file "requirements/$file"
+}
+export_pins run.txt --no-dev
+export_pins dev.txt --all-groups
+export_pins gateway.txt --no-dev --package voice-gateway
+export_pins speech-worker.txt --no-dev --package speech-worker --extra pocketsphinx
+export_pins responder.txt --no-dev --package offline-responder
+export_pins fakes.txt --no-dev --package voice-fakes
+export_pins client.txt --no-dev --package voice-clients
+echo 'uv>=0.9' | "$uv" pip compile --quiet --no-header --no-annotate --generate-hashes --output-file requirements/bootstrap.txt -
