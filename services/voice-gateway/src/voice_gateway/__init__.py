@@ -1,1 +1,1 @@
-
+"""Streaming voice gateway. Read docs/explanation/architecture.md first."""

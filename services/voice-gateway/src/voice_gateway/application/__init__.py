@@ -1,0 +1,1 @@
+"""One call as asyncio tasks over ports."""

@@ -1,0 +1,222 @@
+"""What a caller and a call say to each other, free of any wire format."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from voice_gateway.domain.report import TurnReport
+
+
+class Capability(StrEnum):
+    """Parts of the contract that a client understands."""
+
+    SESSION_INFO = "session_info"
+    PLAYBACK_FLUSHES = "playback_flushes"
+    PLAYBACK_CONTROL = "playback_control"
+    PLAYBACK_ACKS = "playback_acks"
+    LATENCY_REPORTS = "latency_reports"
+    GO_AWAY = "go_away"
+    CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Wishes for one call; None where there is none."""
+
+    llm_temperature: float | None = None
+    llm_max_tokens: int | None = None
+    tts_voice: str | None = None
+    llm_system_prompt: str | None = None
+    llm_model: str | None = None
+    asr_model: str | None = None
+    tts_model: str | None = None
+    endpoint_silence_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first message of a call, as the caller sent it: nothing is checked yet."""
+
+    language_code: str = ""
+    session_id: str = ""
+    sample_rate_hz: int = 0
+    output_sample_rate_hz: int = 0
+    capabilities: frozenset[Capability] = frozenset()
+    overrides: Overrides = Overrides()
+    wants_other_codec: bool = False
+    wants_resume: bool = False
+
+
+# ---- from the caller ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AudioIn:
+    """Microphone audio, any number of bytes."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TextIn:
+    """A typed turn."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakIn:
+    """Text to be spoken as it is."""
+
+    text: str
+    uninterruptible: bool
+
+
+class Wish(StrEnum):
+    """Controls of a call."""
+
+    INTERRUPT = "interrupt"
+    COMMIT_AUDIO = "commit_audio"
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    PING = "ping"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlIn:
+    """A wish about the conversation itself."""
+
+    wish: Wish
+    ping_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedIn:
+    """How much of a generation's audio has left the loudspeaker."""
+
+    generation: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfIn:
+    """A key of a telephone keypad."""
+
+    digit: str
+
+
+Inbound = Hello | AudioIn | TextIn | SpeakIn | ControlIn | PlayedIn | DtmfIn
+
+
+# ---- to the caller --------------------------------------------------------------------------------------------------
+
+
+class EventKind(StrEnum):
+    """Where the conversation stands; the names of the first contract."""
+
+    LISTENING = "listening"
+    PROCESSING = "processing"
+    SPEAKING = "speaking"
+    ERROR = "error"
+    END_OF_TURN = "end_of_turn"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOut:
+    """What the client is connected to."""
+
+    call_id: str
+    input_sample_rate_hz: int
+    output_sample_rate_hz: int
+    playout_lead_ms: int
+    config_revision: str
+    overrides: tuple[str, ...]
+    max_chunk_bytes: int
+    max_text_characters: int
+    max_call_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptOut:
+    """What was recognised, whole; an interim text carries no dots here."""
+
+    turn: int
+    text: str
+    final: bool
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTextOut:
+    """The next piece of the answer's text."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioOut:
+    """The next piece of the answer's audio at the output rate."""
+
+    turn: int
+    generation: int
+    first_sample: int
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EventOut:
+    """Where the conversation stands."""
+
+    turn: int
+    kind: EventKind
+    message: str = ""
+    reason: str = ""
+    retryable: bool = False
+    fatal: bool = False
+
+
+class PlaybackVerb(StrEnum):
+    """What to do with audio already sent."""
+
+    DUCK = "duck"
+    PAUSE = "pause"
+    RESUME = "resume"
+    FLUSH = "flush"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackOut:
+    """What to do with audio already sent."""
+
+    turn: int
+    generation: int
+    verb: PlaybackVerb
+    gain_db: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyOut:
+    """Where a turn's time went."""
+
+    report: TurnReport
+
+
+@dataclass(frozen=True, slots=True)
+class GoAwayOut:
+    """The server is about to stop."""
+
+    reason: str
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PongOut:
+    """Answer to a ping."""
+
+    ping_id: int
+
+
+Outbound = (
+    SessionOut | TranscriptOut | AnswerTextOut | AudioOut | EventOut | PlaybackOut | LatencyOut | GoAwayOut | PongOut
+)

@@ -1,0 +1,301 @@
+"""What a call needs of the world, as protocols. Adapters implement them; testing/ has a fake of each.
+
+Common rules:
+- Audio is 16 bit signed little endian, mono. A rate stands beside it or in the request.
+- Every method that waits may be cancelled at any await; the upstream request is then cancelled too.
+- Failures are raised as `BackendError` (domain/errors.py), with a sentence fit for strangers.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from voice_gateway.application.messages import Inbound, Outbound
+from voice_gateway.domain.conversation import Message
+from voice_gateway.domain.errors import BackendKind
+from voice_gateway.domain.report import TurnReport
+
+
+class Clock(Protocol):
+    """Time of the process."""
+
+    def ms(self) -> float:
+        """Milliseconds on a monotonic clock with any origin."""
+        ...
+
+
+# ---- recognition ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AsrRequest:
+    """One utterance, or one call, to be recognised."""
+
+    sample_rate_hz: int
+    language_code: str
+    model: str = ""
+    call_id: str = ""
+    """Sent as Riva's request id, so that both sides' logs meet."""
+    open_timeout_ms: int = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """What the recogniser makes of the audio so far."""
+
+    text: str
+    is_final: bool
+    """A final result stands; later results speak of later audio."""
+    stability: float = 0.0
+    """1.0 on an interim result is Riva's first-pass end of utterance; else not meaningful."""
+    audio_processed_ms: float = 0.0
+    """Audio of this stream that the result accounts for; 0 where the server does not say."""
+
+
+class AsrStream(Protocol):
+    """One recognition stream. Results are iterated by one task while another sends."""
+
+    async def send(self, pcm: bytes) -> None:
+        """Send audio. Waits when the server does not take it. Raises `BackendError`."""
+        ...
+
+    async def force_end_of_utterance(self) -> None:
+        """Ask for the final result now. Servers that do not know the request ignore it."""
+        ...
+
+    async def half_close(self) -> None:
+        """No more audio: the final result follows and results end."""
+        ...
+
+    def results(self) -> AsyncIterator[Recognition]:
+        """Results in order; the iteration ends when the server ends the stream. Raises `BackendError`."""
+        ...
+
+
+class Asr(Protocol):
+    """A speech recogniser."""
+
+    def open(self, request: AsrRequest) -> AbstractAsyncContextManager[AsrStream]:
+        """Open a stream; leaving the context without `half_close` cancels it."""
+        ...
+
+
+# ---- language model -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LlmRequest:
+    """One answer."""
+
+    model: str
+    messages: Sequence[Message]
+    """System prompt first, then the conversation."""
+    temperature: float
+    max_tokens: int
+    first_token_timeout_ms: int
+    token_timeout_ms: int
+    call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LlmDelta:
+    """The next piece of an answer."""
+
+    text: str
+    finish_reason: str = ""
+    """Set on the last piece: "stop", "length", ..."""
+
+
+class Llm(Protocol):
+    """A language model."""
+
+    def stream(self, request: LlmRequest) -> AbstractAsyncContextManager[AsyncIterator[LlmDelta]]:
+        """Start an answer. Retries before the first token where that can help, never after it; leaving the context
+        closes the request. Raises `BackendError` from the context's entry or from the iteration.
+        """
+        ...
+
+
+# ---- synthesis ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TtsRequest:
+    """One phrase of at most 200 characters."""
+
+    text: str
+    language_code: str
+    voice: str
+    sample_rate_hz: int
+    model: str = ""
+    call_id: str = ""
+    first_audio_timeout_ms: int = 4_000
+    chunk_timeout_ms: int = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenWord:
+    """A word and where it lies in its phrase's audio."""
+
+    word: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechChunk:
+    """The next piece of a phrase's audio; either part may be empty."""
+
+    pcm: bytes
+    words: tuple[SpokenWord, ...] = ()
+
+
+class Tts(Protocol):
+    """A speech synthesiser."""
+
+    def synthesize(self, request: TtsRequest) -> AbstractAsyncContextManager[AsyncIterator[SpeechChunk]]:
+        """Start one phrase; leaving the context before the end cancels it upstream. A phrase that yields no audio
+        ends without a chunk.
+        """
+        ...
+
+
+# ---- voice activity, resampling -------------------------------------------------------------------------------------
+
+
+class VoiceActivity(Protocol):
+    """Voice activity of one call. Not shared between calls: detectors keep state."""
+
+    frame_samples: int
+    """Samples that each frame must have."""
+
+    def is_speech(self, frame: bytes) -> bool:
+        """Judge one frame of `frame_samples` samples at the rate the detector was made for."""
+        ...
+
+
+class Resampler(Protocol):
+    """One direction of one call's audio."""
+
+    def process(self, pcm: bytes) -> bytes:
+        """Convert the next piece, whole samples in and out; what is held back comes with later pieces."""
+        ...
+
+    def flush(self) -> bytes:
+        """What was held back; the resampler then starts anew."""
+        ...
+
+
+class AudioTools(Protocol):
+    """Makes the per-call audio parts."""
+
+    def voice_activity(self, sample_rate_hz: int) -> VoiceActivity:
+        """A detector for one call. `sample_rate_hz` is 8000, 16000, 32000 or 48000."""
+        ...
+
+    def resampler(self, from_hz: int, to_hz: int) -> Resampler | None:
+        """None where both rates are equal."""
+        ...
+
+
+# ---- the caller -----------------------------------------------------------------------------------------------------
+
+
+class CallTransport(Protocol):
+    """One caller's connection, whatever carries it."""
+
+    async def receive(self) -> Inbound | None:
+        """The next message, or None when the caller has half-closed. Raises `BadRequest` for a broken message."""
+        ...
+
+    async def send(self, message: Outbound) -> None:
+        """Send one message; waits while the caller does not take it."""
+        ...
+
+
+# ---- telemetry ------------------------------------------------------------------------------------------------------
+
+
+class Telemetry(Protocol):
+    """Counts and durations. Calls are cheap and never fail."""
+
+    def call_started(self) -> None:
+        """A call was admitted."""
+        ...
+
+    def call_ended(self, status: str) -> None:
+        """An admitted call ended; `status` is "ok", "cancelled" or an error's reason in lower case."""
+        ...
+
+    def call_refused(self, reason: str) -> None:
+        """A call was not admitted."""
+        ...
+
+    def turn_ended(self, report: TurnReport) -> None:
+        """A turn ended, answered or interrupted."""
+        ...
+
+    def llm_tokens(self, count: int) -> None:
+        """Pieces of answer text received."""
+        ...
+
+    def tts_characters(self, count: int) -> None:
+        """Characters sent to synthesis."""
+        ...
+
+    def backend_error(self, kind: BackendKind, reason: str) -> None:
+        """A backend failed."""
+        ...
+
+    def stale_dropped(self, what: str) -> None:
+        """Something arrived for a turn or utterance that is over."""
+        ...
+
+
+# ---- the set --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BackendCheck:
+    """How one backend is."""
+
+    kind: BackendKind
+    configured: str
+    ok: bool
+    detail: str
+    latency_ms: float
+    available: tuple[str, ...] = field(default=())
+
+
+class BackendProbe(Protocol):
+    """Asks a backend whether it is there and knows what is configured."""
+
+    async def check(self, *, timeout_ms: int) -> BackendCheck:
+        """Never raises: what goes wrong is the answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What one call talks to."""
+
+    asr: Asr
+    llm: Llm
+    tts: Tts
+
+
+@dataclass(frozen=True, slots=True)
+class BackendWish:
+    """What a call asks of the selection."""
+
+    language_code: str
+    models: tuple[tuple[Literal["asr", "llm", "tts"], str], ...] = ()
+
+
+class BackendSelection(Protocol):
+    """Chooses the backends of a call."""
+
+    def select(self, wish: BackendWish) -> Backends:
+        """Raises `InvalidConfig` where a wish can't be served."""
+        ...

@@ -1,0 +1,72 @@
+"""The conversation as the language model is told it: what was said, and of the answers what was heard."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+CHARACTERS_PER_TOKEN = 4
+"""Rule of thumb for English with Llama 3's tokenizer; other scripts are counted one character to a token."""
+
+MESSAGE_OVERHEAD_TOKENS = 4
+"""Role markers around each message in Llama 3's chat template."""
+
+CUT_MARK = "—"
+"""Ends an answer that the caller cut short, so that the model knows."""
+
+
+class Role(StrEnum):
+    """Who said it."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing that was said."""
+
+    role: Role
+    text: str
+    cut: bool = False
+    """Of an answer: the caller interrupted it after `text`."""
+
+    @property
+    def sent_text(self) -> str:
+        """The text as the language model gets it."""
+        return f"{self.text} {CUT_MARK}" if self.cut else self.text
+
+
+def estimated_tokens(text: str) -> int:
+    """Upper-side estimate of the tokens of `text`."""
+    ascii_characters = sum(character.isascii() for character in text)
+    return -(-ascii_characters // CHARACTERS_PER_TOKEN) + (len(text) - ascii_characters)
+
+
+def append_user(history: tuple[Message, ...], text: str) -> tuple[Message, ...]:
+    """Add what the caller said. Two caller messages in a row are one: the first was never answered."""
+    if history and history[-1].role is Role.USER:
+        joined = f"{history[-1].text} {text}".strip()
+        return (*history[:-1], Message(Role.USER, joined))
+    return (*history, Message(Role.USER, text))
+
+
+def append_answer(history: tuple[Message, ...], heard: str, *, cut: bool) -> tuple[Message, ...]:
+    """Add what was heard of an answer; nothing when nothing was heard."""
+    return (*history, Message(Role.ASSISTANT, heard, cut)) if heard else history
+
+
+def bounded(history: tuple[Message, ...], *, tokens: int) -> tuple[Message, ...]:
+    """The newest part of `history` that fits into `tokens`, beginning with a caller's message.
+
+    The last message is kept whatever its length, since a request without it would be about nothing.
+    """
+    budget = tokens
+    start = len(history)
+    for index in range(len(history) - 1, -1, -1):
+        budget -= estimated_tokens(history[index].sent_text) + MESSAGE_OVERHEAD_TOKENS
+        if budget < 0 and index < len(history) - 1:
+            break
+        start = index
+    while start < len(history) - 1 and history[start].role is not Role.USER:
+        start += 1
+    return history[start:]

@@ -1,0 +1,1 @@
+"""Scriptable fakes of every port, for tests here and elsewhere."""
