@@ -1,0 +1,1 @@
+"""How an answer is paced and ended, over a clock."""
