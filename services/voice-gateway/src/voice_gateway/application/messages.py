@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from voice_gateway.domain.actions import EventKind as EventKind
+from voice_gateway.domain.actions import PlaybackVerb as PlaybackVerb
 from voice_gateway.domain.report import TurnReport
 
 
@@ -111,16 +113,6 @@ Inbound = Hello | AudioIn | TextIn | SpeakIn | ControlIn | PlayedIn | DtmfIn
 # ---- to the caller --------------------------------------------------------------------------------------------------
 
 
-class EventKind(StrEnum):
-    """Where the conversation stands; the names of the first contract."""
-
-    LISTENING = "listening"
-    PROCESSING = "processing"
-    SPEAKING = "speaking"
-    ERROR = "error"
-    END_OF_TURN = "end_of_turn"
-
-
 @dataclass(frozen=True, slots=True)
 class SessionOut:
     """What the client is connected to."""
@@ -174,15 +166,6 @@ class EventOut:
     reason: str = ""
     retryable: bool = False
     fatal: bool = False
-
-
-class PlaybackVerb(StrEnum):
-    """What to do with audio already sent."""
-
-    DUCK = "duck"
-    PAUSE = "pause"
-    RESUME = "resume"
-    FLUSH = "flush"
 
 
 @dataclass(frozen=True, slots=True)

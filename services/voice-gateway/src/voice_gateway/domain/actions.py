@@ -1,0 +1,183 @@
+"""Everything a call may ask of the world: one closed union. Performing an action never waits."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from voice_gateway.domain.conversation import Message
+from voice_gateway.domain.report import TurnReport
+
+
+class EventKind(StrEnum):
+    """Where the conversation stands; the names of the first contract."""
+
+    LISTENING = "listening"
+    PROCESSING = "processing"
+    SPEAKING = "speaking"
+    ERROR = "error"
+    END_OF_TURN = "end_of_turn"
+
+
+class PlaybackVerb(StrEnum):
+    """What a client is to do with audio it already has."""
+
+    DUCK = "duck"
+    PAUSE = "pause"
+    RESUME = "resume"
+    FLUSH = "flush"
+
+
+@dataclass(frozen=True, slots=True)
+class SendEvent:
+    """Tell the client where the conversation stands."""
+
+    turn: int
+    kind: EventKind
+    message: str = ""
+    reason: str = ""
+    retryable: bool = False
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SendTranscript:
+    """Tell the client what was recognised of the turn so far."""
+
+    turn: int
+    text: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendPlayback:
+    """Tell the client what to do with audio it already has."""
+
+    turn: int
+    generation: int
+    verb: PlaybackVerb
+    gain_db: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendGoAway:
+    """Tell the client that the process is about to stop."""
+
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAsr:
+    """Recognise an utterance, from this sample of the call's audio on."""
+
+    utterance: int
+    from_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlushAsr:
+    """Send what is batched of the utterance's audio now: the caller may be done."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizeAsr:
+    """Ask for the utterance's final result."""
+
+    utterance: int
+    half_close: bool
+    """Half-close the stream; else ask with `force_eou`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAsr:
+    """Nothing more is wanted of the utterance's stream."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResetSpeech:
+    """Forget the speech under way, so that the next edge is STARTED."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartReply:
+    """Ask the language model, synthesise and buffer the answer; nothing is audible before `ReleaseAudio`."""
+
+    turn: int
+    generation: int
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakVerbatim:
+    """Synthesise and buffer a given text."""
+
+    turn: int
+    generation: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAudio:
+    """Let the buffered audio of this generation be heard."""
+
+    turn: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReply:
+    """Stop the turn's answer: close its requests, and let no audio older than `generation` be written."""
+
+    turn: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTurn:
+    """A turn is over: count it, and tell clients that asked."""
+
+    report: TurnReport
+
+
+@dataclass(frozen=True, slots=True)
+class RememberNoForceEou:
+    """The recogniser does not answer `force_eou`: later calls need not try."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountStale:
+    """Something arrived for an utterance or turn that is over, and was dropped."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """The last action of a call. An empty reason is a clean end."""
+
+    reason: str = ""
+    message: str = ""
+    retryable: bool = False
+
+
+Action = (
+    SendEvent
+    | SendTranscript
+    | SendPlayback
+    | SendGoAway
+    | OpenAsr
+    | FlushAsr
+    | FinalizeAsr
+    | CloseAsr
+    | ResetSpeech
+    | StartReply
+    | SpeakVerbatim
+    | ReleaseAudio
+    | CancelReply
+    | ReportTurn
+    | RememberNoForceEou
+    | CountStale
+    | EndCall
+)

@@ -1,0 +1,75 @@
+"""Which words of an answer the caller has heard, from the number of samples that were played."""
+
+from dataclasses import dataclass
+
+TYPICAL_MS_PER_CHARACTER = 65
+"""Length of a phrase whose synthesis is not complete: FastPitch and Magpie speak English at 14 to 16 characters/s."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenPhrase:
+    """One phrase of an answer and its place in the answer's audio."""
+
+    text: str
+    samples: int = 0
+    """Length of its audio; 0 until it is known."""
+    word_ends: tuple[int, ...] = ()
+    """Where each spoken word ends, in samples from the phrase's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeardLedger:
+    """The phrases of one answer, in order."""
+
+    sample_rate_hz: int
+    phrases: tuple[SpokenPhrase, ...] = ()
+
+    def with_phrase(self, index: int, text: str) -> "HeardLedger":
+        """Add phrase `index`, which must be the next. Raises ValueError otherwise."""
+        if index != len(self.phrases):
+            raise ValueError(f"phrase {index} does not follow {len(self.phrases) - 1}")
+        return HeardLedger(self.sample_rate_hz, (*self.phrases, SpokenPhrase(text)))
+
+    def with_audio(self, index: int, samples: int, word_ends: tuple[int, ...]) -> "HeardLedger":
+        """Tell the length of phrase `index`."""
+        known = SpokenPhrase(self.phrases[index].text, samples, word_ends)
+        return HeardLedger(self.sample_rate_hz, (*self.phrases[:index], known, *self.phrases[index + 1 :]))
+
+    def whole_text(self) -> str:
+        """All phrases."""
+        return " ".join(phrase.text for phrase in self.phrases)
+
+    def heard_text(self, samples: int) -> str:
+        """The words that had ended by `samples` samples of playback."""
+        heard: list[str] = []
+        remaining = samples
+        for phrase in self.phrases:
+            length = phrase.samples or self._typical_length(phrase)
+            if remaining >= length and phrase.samples:
+                heard.append(phrase.text)
+                remaining -= length
+                continue
+            heard.append(_heard_part(phrase, remaining, length))
+            break
+        return " ".join(part for part in heard if part)
+
+    def _typical_length(self, phrase: SpokenPhrase) -> int:
+        return max(1, len(phrase.text) * TYPICAL_MS_PER_CHARACTER * self.sample_rate_hz // 1000)
+
+
+def _heard_part(phrase: SpokenPhrase, samples: int, length: int) -> str:
+    """The words of `phrase` that end within `samples`, by word timings where the server gave them."""
+    words = phrase.text.split()
+    if phrase.word_ends:
+        ended = sum(end <= samples for end in phrase.word_ends)
+        # The server may speak "7" as one word and "1998" as three: then its count is only a proportion.
+        count = ended if len(phrase.word_ends) == len(words) else ended * len(words) // len(phrase.word_ends)
+        return " ".join(words[:count])
+    total = sum(len(word) + 1 for word in words)
+    position, count = 0, 0
+    for word in words:
+        position += len(word) + 1
+        if position * length > samples * total:
+            break
+        count += 1
+    return " ".join(words[:count])
