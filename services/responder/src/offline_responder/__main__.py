@@ -5,13 +5,12 @@ import os
 import sys
 from pathlib import Path
 
-from servicekit.lifecycle import run, until_signalled
-from servicekit.logs import configure_logs, get_logger
-from servicekit.settings import SettingsError, load_settings
-
 from offline_responder.domain.about import MODEL_ID
 from offline_responder.server import serving
 from offline_responder.settings import ResponderSettings
+from servicekit.lifecycle import run, until_signalled
+from servicekit.logs import configure_logs, get_logger
+from servicekit.settings import SettingsError, load_settings
 
 EXIT_BAD_SETTINGS = 2
 

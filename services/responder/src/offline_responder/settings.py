@@ -12,10 +12,10 @@ class ResponderSettings(BaseSettings):
     listen_address: str = "127.0.0.1:8000"
     """host:port. 8000 is the port of an LLM NIM, so that the same LLM_BASE_URL serves both. Port 0 takes a free one."""
     model_aliases: Annotated[tuple[str, ...], NoDecode] = ("meta/llama-3.1-8b-instruct",)
-    """Other model names to answer to, comma separated. The default is the gateway's default LLM_MODEL, so that a gateway
-    with default settings works. An alias changes the name only: replies and /v1/models still say offline-rules."""
+    """Other model names to answer to, comma separated. The default is that of the gateway's LLM_MODEL, so that a
+    gateway with default settings works. Replies and /v1/models say offline-rules all the same."""
     first_token_ms: Annotated[float, Field(ge=0, le=60_000)] = 30.0
-    """Wait before the first token. 30 ms is below any GPU, and long enough for a client to show that it waits."""
+    """Wait before the first token. 30 ms is below any GPU, and long enough to see that the client waits."""
     token_interval_ms: Annotated[float, Field(ge=0, le=60_000)] = 15.0
     """Wait between tokens. 15 ms is about what an 8B model does on one data-centre GPU."""
     shutdown_grace_s: Annotated[float, Field(ge=0, le=600)] = 5.0

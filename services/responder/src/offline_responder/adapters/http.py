@@ -171,10 +171,8 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPRequestEntityTooLarge:
         return _error(f"The body is larger than {MAX_BODY_BYTES} bytes.", status=413)
     except web.HTTPMethodNotAllowed as error:
-        return _error(
-            f"{request.method} is not allowed on {request.path}; allowed is: {', '.join(sorted(error.allowed_methods))}.",
-            status=405,
-        )
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return _error(f"{request.method} is not allowed on {request.path}; allowed is: {allowed}.", status=405)
     except web.HTTPNotFound:
         return _error(f"There is nothing at {request.path}.", status=404)
     except ConnectionResetError:

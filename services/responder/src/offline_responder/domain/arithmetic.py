@@ -18,18 +18,34 @@ _PLUS_MINUS = {
     ("less",): "minus",
 }
 _TIMES_OVER = {
-    ("multiplied", "by"): "times", ("divided", "by"): "divided by", ("times",): "times", ("time",): "times", ("over",): "divided by",
+    ("multiplied", "by"): "times",
+    ("divided", "by"): "divided by",
+    ("times",): "times",
+    ("time",): "times",
+    ("over",): "divided by",
     ("x",): "times",
-}  # fmt: skip
-_PART_OF = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4), "fifth": Fraction(1, 5),
-            "tenth": Fraction(1, 10), "double": Fraction(2), "twice": Fraction(2), "triple": Fraction(3)}  # fmt: skip
+}
+_PART_OF = {
+    "half": Fraction(1, 2),
+    "third": Fraction(1, 3),
+    "quarter": Fraction(1, 4),
+    "fifth": Fraction(1, 5),
+    "tenth": Fraction(1, 10),
+    "double": Fraction(2),
+    "twice": Fraction(2),
+    "triple": Fraction(3),
+}
 # verb, the words that may part its operands, operator, operands said in reverse
 _VERBS = (
-    (("add",), {"and", "to", "plus"}, "plus", False), (("sum", "of"), {"and"}, "plus", False),
-    (("subtract",), {"from"}, "minus", True), (("take",), {"from"}, "minus", True),
-    (("difference", "between"), {"and"}, "minus", False), (("multiply",), {"by", "and", "with", "times"}, "times", False),
-    (("product", "of"), {"and"}, "times", False), (("divide",), {"by"}, "divided by", False),
-)  # fmt: skip
+    (("add",), {"and", "to", "plus"}, "plus", False),
+    (("sum", "of"), {"and"}, "plus", False),
+    (("subtract",), {"from"}, "minus", True),
+    (("take",), {"from"}, "minus", True),
+    (("difference", "between"), {"and"}, "minus", False),
+    (("multiply",), {"by", "and", "with", "times"}, "times", False),
+    (("product", "of"), {"and"}, "times", False),
+    (("divide",), {"by"}, "divided by", False),
+)
 
 
 class CannotCalculateError(ArithmeticError):
@@ -76,9 +92,12 @@ def _apply(operator: str, left: Fraction, right: Fraction) -> Fraction:
     if operator == "divided by" and right == 0:
         raise CannotCalculateError("Nothing can be divided by zero.")
     table: dict[str, Callable[[], Fraction]] = {
-        "plus": lambda: left + right, "minus": lambda: left - right, "times": lambda: left * right,
-        "divided by": lambda: left / right, "to the power of": lambda: _power(left, right),
-    }  # fmt: skip
+        "plus": lambda: left + right,
+        "minus": lambda: left - right,
+        "times": lambda: left * right,
+        "divided by": lambda: left / right,
+        "to the power of": lambda: _power(left, right),
+    }
     result = table[operator]()
     if abs(result) > MAX_RESULT:
         raise CannotCalculateError("That result is too large for me to say.")

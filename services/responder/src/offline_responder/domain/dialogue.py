@@ -281,9 +281,22 @@ def _weather(turn: Turn) -> str | None:
 def _unknown(turn: Turn) -> str:
     heard = turn.conversation.utterance.split()
     quoted = " ".join(heard[:MAX_QUOTED_WORDS]).rstrip(".,!?") + (" and so on" if len(heard) > MAX_QUOTED_WORDS else "")
-    return f"I heard: {quoted}. I answer by rules, and have none for that. {_HINTS[(len(turn.conversation.said) - 1) % len(_HINTS)]}"
+    hint = _HINTS[(len(turn.conversation.said) - 1) % len(_HINTS)]
+    return f"I heard: {quoted}. I answer by rules, and have none for that. {hint}"
 
 
 RULES: tuple[Rule, ...] = (
-    _silence, _memory, _name, _sum, _count, _clock, _long_answer, _spell, _fact, _about, _courtesy, _weather, _short_reply,
-)  # fmt: skip
+    _silence,
+    _memory,
+    _name,
+    _sum,
+    _count,
+    _clock,
+    _long_answer,
+    _spell,
+    _fact,
+    _about,
+    _courtesy,
+    _weather,
+    _short_reply,
+)

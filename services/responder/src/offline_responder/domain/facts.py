@@ -7,24 +7,81 @@ from offline_responder.domain.text import after, has, has_all
 Words = tuple[str, ...]
 
 CAPITALS = {
-    "argentina": "Buenos Aires", "australia": "Canberra", "austria": "Vienna", "bangladesh": "Dhaka", "belgium": "Brussels",
-    "brazil": "Brasilia", "britain": "London", "bulgaria": "Sofia", "canada": "Ottawa", "chile": "Santiago", "china": "Beijing",
-    "colombia": "Bogota", "croatia": "Zagreb", "cuba": "Havana", "denmark": "Copenhagen", "egypt": "Cairo", "england": "London",
-    "estonia": "Tallinn", "ethiopia": "Addis Ababa", "finland": "Helsinki", "france": "Paris", "germany": "Berlin", "ghana": "Accra",
-    "greece": "Athens", "hungary": "Budapest", "iceland": "Reykjavik", "india": "New Delhi", "indonesia": "Jakarta", "iran": "Tehran",
-    "iraq": "Baghdad", "ireland": "Dublin", "italy": "Rome", "jamaica": "Kingston", "japan": "Tokyo", "kenya": "Nairobi",
-    "latvia": "Riga", "lithuania": "Vilnius", "malaysia": "Kuala Lumpur", "mexico": "Mexico City", "morocco": "Rabat",
-    "nepal": "Kathmandu", "netherlands": "Amsterdam", "holland": "Amsterdam", "new zealand": "Wellington", "nigeria": "Abuja",
-    "norway": "Oslo", "pakistan": "Islamabad", "peru": "Lima", "philippines": "Manila", "poland": "Warsaw", "portugal": "Lisbon",
-    "romania": "Bucharest", "russia": "Moscow", "scotland": "Edinburgh", "serbia": "Belgrade", "slovakia": "Bratislava",
-    "slovenia": "Ljubljana", "south korea": "Seoul", "spain": "Madrid", "sweden": "Stockholm", "switzerland": "Bern",
-    "thailand": "Bangkok", "turkey": "Ankara", "ukraine": "Kyiv", "united kingdom": "London", "united states": "Washington",
-    "america": "Washington", "usa": "Washington", "vietnam": "Hanoi", "wales": "Cardiff",
-}  # fmt: skip
+    "argentina": "Buenos Aires",
+    "australia": "Canberra",
+    "austria": "Vienna",
+    "bangladesh": "Dhaka",
+    "belgium": "Brussels",
+    "brazil": "Brasilia",
+    "britain": "London",
+    "bulgaria": "Sofia",
+    "canada": "Ottawa",
+    "chile": "Santiago",
+    "china": "Beijing",
+    "colombia": "Bogota",
+    "croatia": "Zagreb",
+    "cuba": "Havana",
+    "denmark": "Copenhagen",
+    "egypt": "Cairo",
+    "england": "London",
+    "estonia": "Tallinn",
+    "ethiopia": "Addis Ababa",
+    "finland": "Helsinki",
+    "france": "Paris",
+    "germany": "Berlin",
+    "ghana": "Accra",
+    "greece": "Athens",
+    "hungary": "Budapest",
+    "iceland": "Reykjavik",
+    "india": "New Delhi",
+    "indonesia": "Jakarta",
+    "iran": "Tehran",
+    "iraq": "Baghdad",
+    "ireland": "Dublin",
+    "italy": "Rome",
+    "jamaica": "Kingston",
+    "japan": "Tokyo",
+    "kenya": "Nairobi",
+    "latvia": "Riga",
+    "lithuania": "Vilnius",
+    "malaysia": "Kuala Lumpur",
+    "mexico": "Mexico City",
+    "morocco": "Rabat",
+    "nepal": "Kathmandu",
+    "netherlands": "Amsterdam",
+    "holland": "Amsterdam",
+    "new zealand": "Wellington",
+    "nigeria": "Abuja",
+    "norway": "Oslo",
+    "pakistan": "Islamabad",
+    "peru": "Lima",
+    "philippines": "Manila",
+    "poland": "Warsaw",
+    "portugal": "Lisbon",
+    "romania": "Bucharest",
+    "russia": "Moscow",
+    "scotland": "Edinburgh",
+    "serbia": "Belgrade",
+    "slovakia": "Bratislava",
+    "slovenia": "Ljubljana",
+    "south korea": "Seoul",
+    "spain": "Madrid",
+    "sweden": "Stockholm",
+    "switzerland": "Bern",
+    "thailand": "Bangkok",
+    "turkey": "Ankara",
+    "ukraine": "Kyiv",
+    "united kingdom": "London",
+    "united states": "Washington",
+    "america": "Washington",
+    "usa": "Washington",
+    "vietnam": "Hanoi",
+    "wales": "Cardiff",
+}
 _WITH_ARTICLE = {"netherlands", "philippines", "united kingdom", "united states", "usa"}
 _COUNTRY_OF = {capital.lower(): country for country, capital in reversed(CAPITALS.items())}
 
-# Each fact: alternatives of words that must all occur, and the sentence. The first that fits answers, so narrow ones come first.
+# Alternatives of words that must all occur, and the sentence. The first that fits answers: narrow ones come first.
 FACTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("days leap year",), "A leap year has three hundred and sixty six days."),
     (("days year",), "A year has three hundred and sixty five days, and a leap year one more."),
@@ -38,8 +95,14 @@ FACTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("seconds day",), "A day has eighty six thousand four hundred seconds."),
     (("days week",), "A week has seven days."),
     (("days february",), "February has twenty eight days, and twenty nine in a leap year."),
-    (("water boil", "water boils", "boiling point"), "At sea level water boils at one hundred degrees Celsius, which is two hundred and twelve Fahrenheit."),
-    (("water freeze", "water freezes", "freezing point"), "Water freezes at zero degrees Celsius, which is thirty two Fahrenheit."),
+    (
+        ("water boil", "water boils", "boiling point"),
+        "At sea level water boils at one hundred degrees Celsius, which is two hundred and twelve Fahrenheit.",
+    ),
+    (
+        ("water freeze", "water freezes", "freezing point"),
+        "Water freezes at zero degrees Celsius, which is thirty two Fahrenheit.",
+    ),
     (("speed light", "fast light"), "Light travels at about three hundred thousand kilometres per second."),
     (("speed sound", "fast sound"), "Sound travels at about three hundred and forty metres per second in air."),
     (("many planets",), "Eight planets go around the sun."),
@@ -49,9 +112,18 @@ FACTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("red planet",), "Mars is called the red planet."),
     (("far moon", "distance moon"), "The moon is about three hundred and eighty four thousand kilometres away."),
     (("far sun", "distance sun"), "The sun is about one hundred and fifty million kilometres away."),
-    (("first moon", "walk moon", "walked moon"), "Neil Armstrong was the first person on the moon, in July nineteen sixty nine."),
-    (("highest mountain", "tallest mountain"), "Mount Everest is the highest mountain, at about eight thousand eight hundred and forty nine metres."),
-    (("longest river",), "The Nile and the Amazon are the longest rivers. Which of the two is longer depends on who measures."),
+    (
+        ("first moon", "walk moon", "walked moon"),
+        "Neil Armstrong was the first person on the moon, in July nineteen sixty nine.",
+    ),
+    (
+        ("highest mountain", "tallest mountain"),
+        "Mount Everest is the highest mountain, at about eight thousand eight hundred and forty nine metres.",
+    ),
+    (
+        ("longest river",),
+        "The Nile and the Amazon are the longest rivers. Which of the two is longer depends on who measures.",
+    ),
     (("largest ocean", "biggest ocean"), "The Pacific is the largest ocean."),
     (("many oceans",), "Most people count five oceans."),
     (("many continents",), "There are seven continents."),
@@ -71,7 +143,10 @@ FACTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("wrote hamlet", "wrote romeo", "wrote macbeth"), "William Shakespeare wrote it."),
     (("painted mona", "mona lisa"), "Leonardo da Vinci painted the Mona Lisa."),
     (("theory relativity",), "Albert Einstein published the theory of relativity."),
-    (("invented telephone",), "Alexander Graham Bell holds the first patent on the telephone, from eighteen seventy six."),
+    (
+        ("invented telephone",),
+        "Alexander Graham Bell holds the first patent on the telephone, from eighteen seventy six.",
+    ),
     (("inches foot",), "A foot has twelve inches."),
     (("feet mile",), "A mile has five thousand two hundred and eighty feet."),
     (("kilometers mile", "kilometres mile"), "A mile is about one point six kilometres."),
@@ -80,12 +155,12 @@ FACTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("sides square",), "A square has four sides."),
     (("sides hexagon",), "A hexagon has six sides."),
     (("sides octagon",), "An octagon has eight sides."),
-)  # fmt: skip
+)
 
 
 def find_fact(words: Words) -> str | None:
     """A sentence that answers a question about a known fact, or None."""
-    return _capital(words) or _capital_of_what(words) or _plain(words)
+    return _capital_of_what(words) or _capital(words) or _plain(words)
 
 
 def _plain(words: Words) -> str | None:
@@ -129,9 +204,8 @@ def _country(rest: Words) -> str | None:
 def _capital_of_what(words: Words) -> str | None:
     if not has(words, "where is", "which country is", "what country is", "country"):
         return None
-    line = " ".join(words)
     for capital, country in _COUNTRY_OF.items():
-        if f" {capital}" in f" {line}":
+        if has(words, capital):
             name = " ".join(part.capitalize() for part in country.split())
             return f"{CAPITALS[country]} is the capital of {'the ' if country in _WITH_ARTICLE else ''}{name}."
     return None

@@ -2,8 +2,28 @@
 
 from fractions import Fraction
 
-UNITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-         "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")  # fmt: skip
+UNITS = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+)
 TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 SCALES = (("trillion", 10**12), ("billion", 10**9), ("million", 10**6), ("thousand", 10**3))
 SPEAKABLE_LIMIT = 10**15
@@ -192,10 +212,7 @@ def say_number(value: Fraction, *, places: int = 3) -> tuple[str, bool]:
 def say_ordinal(value: int) -> str:
     """ "first" to "ninety ninth", for days of a month."""
     *head, last = _say_below_hundred(value).split()
-    if last.endswith("ty"):
-        ordinal = last[:-1] + "ieth"
-    else:
-        ordinal = _ORDINALS.get(last, last + "th")
+    ordinal = last[:-1] + "ieth" if last.endswith("ty") else _ORDINALS.get(last, last + "th")
     return " ".join([*head, ordinal])
 
 

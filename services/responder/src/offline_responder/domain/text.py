@@ -3,14 +3,48 @@
 import re
 
 _CONTRACTIONS = {
-    "what's": "what is", "whats": "what is", "who's": "who is", "where's": "where is", "when's": "when is", "how's": "how is",
-    "it's": "it is", "that's": "that is", "there's": "there is", "name's": "name is", "let's": "let us", "i'm": "i am",
-    "im": "i am", "you're": "you are", "i've": "i have", "i'd": "i would", "i'll": "i will", "don't": "do not",
-    "can't": "can not", "cannot": "can not", "didn't": "did not", "doesn't": "does not", "isn't": "is not", "per cent": "percent",
-    "storey": "story", "okay": "ok", "goodbye": "good bye", "wanna": "want to", "gonna": "going to", "today's": "today",
-}  # fmt: skip
-_SYMBOLS = {"+": " plus ", "*": " times ", "×": " times ", "÷": " divided by ", "/": " divided by ", "%": " percent ",
-            "^": " to the power of ", "°": " degrees ", "=": " "}  # fmt: skip
+    "what's": "what is",
+    "whats": "what is",
+    "who's": "who is",
+    "where's": "where is",
+    "when's": "when is",
+    "how's": "how is",
+    "it's": "it is",
+    "that's": "that is",
+    "there's": "there is",
+    "name's": "name is",
+    "let's": "let us",
+    "i'm": "i am",
+    "im": "i am",
+    "you're": "you are",
+    "i've": "i have",
+    "i'd": "i would",
+    "i'll": "i will",
+    "don't": "do not",
+    "can't": "can not",
+    "cannot": "can not",
+    "didn't": "did not",
+    "doesn't": "does not",
+    "isn't": "is not",
+    "per cent": "percent",
+    "storey": "story",
+    "okay": "ok",
+    "goodbye": "good bye",
+    "wanna": "want to",
+    "gonna": "going to",
+    "today's": "today",
+}
+_SYMBOLS = {
+    "+": " plus ",
+    "*": " times ",
+    "×": " times ",
+    "÷": " divided by ",
+    "/": " divided by ",
+    "%": " percent ",
+    "^": " to the power of ",
+    "°": " degrees ",
+    "=": " ",
+}
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+(?:'[^\W\d_]+)*")
 
 
