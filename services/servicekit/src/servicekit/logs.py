@@ -1,0 +1,95 @@
+"""Logs as events with fields: one JSON object a line.
+
+    log = get_logger(__name__)
+    with bound(call_id="c1"):
+        log.info("turn_ended", turn=3, first_audio_ms=412, personal={"transcript": "..."})
+
+What people say goes into `personal` only, and is dropped unless `log_personal` was switched on.
+"""
+
+import logging
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+FOREIGN_LEVEL = logging.WARNING
+"""Of other packages' loggers: below it, HTTP and gRPC clients write addresses and request bodies."""
+
+
+class _Writer(structlog.WriteLogger):
+    """Writes lines to a stream, and knows its name."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        super().__init__(stream)
+        self.name = name
+
+
+def configure_logs(
+    level: str, *, service: str, stream: TextIO | None = None, as_json: bool = True, log_personal: bool = False
+) -> None:
+    """Set the logs of the whole process up.
+
+    `level` is "debug", "info", "warning" or "error", in any case. Lines go to `stream`, or standard output.
+    Raises ValueError for an unknown level.
+    """
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ValueError(f"log level is {level!r}; allowed is debug, info, warning or error")
+    out = sys.stdout if stream is None else stream
+
+    def name_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        return event
+
+    def personal(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        words = event.pop("personal", None)
+        if words and log_personal:
+            event.update(words)
+        return event
+
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        name_service,
+        personal,
+        structlog.processors.format_exc_info,
+    ]
+    render: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=out.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, render],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda name="": _Writer(out, name),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(number, FOREIGN_LEVEL))
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """A logger that may be made before `configure_logs` is called."""
+    return cast(FilteringBoundLogger, structlog.get_logger(name))
+
+
+@contextmanager
+def bound(**fields: Any) -> Generator[None]:
+    """Add fields to every event logged inside, also by tasks started inside."""
+    with structlog.contextvars.bound_contextvars(**fields):
+        yield

@@ -1,0 +1,208 @@
+"""One interceptor that decides what a caller learns of a failure.
+
+Without it grpc.aio sends `UNKNOWN: Unexpected <class 'ValueError'>: <text of the exception>`, which leaks internal
+text, and never answers at all when a handler ends in a CancelledError of its own making (grpc/grpc#36193).
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from servicekit.logs import get_logger
+
+MAX_MESSAGE_CHARACTERS = 1_000
+"""Status and details travel in HTTP/2 headers, of which gRPC takes 8 KiB by default; the message is in there twice."""
+
+_log = get_logger("servicekit.rpc")
+
+
+@dataclass(frozen=True, slots=True)
+class RpcStatus:
+    """How one failure looks on the wire."""
+
+    code: grpc.StatusCode
+    message: str
+    """One sentence that strangers may read."""
+    reason: str
+    """Stable name, in capitals, that programs may match."""
+    retryable: bool = False
+    retry_after_ms: int | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+    log_detail: str = ""
+    """For the log only."""
+
+
+INTERNAL = RpcStatus(grpc.StatusCode.INTERNAL, "internal error", "INTERNAL")
+
+
+class _Abortable(Protocol):
+    """What both kinds of servicer context offer."""
+
+    def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Any) -> Any: ...
+
+
+def leaf_errors(error: BaseException) -> Iterator[BaseException]:
+    """The errors that an exception group holds, however deep; a plain error is its own leaf."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaf_errors(inner)
+    else:
+        yield error
+
+
+def status_proto(status: RpcStatus, *, domain: str) -> Status:
+    """google.rpc.Status with ErrorInfo, and with RetryInfo where `retry_after_ms` is set."""
+    message = status.message[:MAX_MESSAGE_CHARACTERS]
+    metadata = {"retryable": "true" if status.retryable else "false", **status.details}
+    proto = Status(code=status.code.value[0], message=message)
+    _attach(proto, ErrorInfo(reason=status.reason, domain=domain, metadata=metadata))
+    if status.retry_after_ms is not None:
+        retry = RetryInfo()
+        retry.retry_delay.FromMilliseconds(status.retry_after_ms)
+        _attach(proto, retry)
+    return proto
+
+
+def _attach(proto: Status, detail: Any) -> None:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    proto.details.append(packed)
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Maps every exception of every shape of handler.
+
+    - An exception group counts as the first of its leaves that `to_status` knows.
+    - What `to_status` does not know (None) is logged with its traceback and becomes INTERNAL "internal error".
+    - A CancelledError that nobody asked for becomes INTERNAL; a real cancellation is raised again.
+    - A handler's own `context.abort()` passes through.
+    """
+
+    def __init__(self, to_status: Callable[[BaseException], RpcStatus | None], *, domain: str) -> None:
+        self._to_status = to_status
+        self._domain = domain
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = str(handler_call_details.method)
+        for shape, rebuild in _SHAPES.items():
+            inner = getattr(handler, shape)
+            if inner is not None:
+                return rebuild(
+                    self._wrapped(inner, method),
+                    request_deserializer=handler.request_deserializer,
+                    response_serializer=handler.response_serializer,
+                )
+        return handler
+
+    def _wrapped(self, inner: Callable[..., Any], method: str) -> Callable[..., Any]:
+        """`inner` in the same style: grpc.aio looks at the function to choose how to run it."""
+        if inspect.isasyncgenfunction(inner):
+            return self._wrapped_async_generator(inner, method)
+        if inspect.iscoroutinefunction(inner):
+
+            async def coroutine(request: Any, context: Any) -> Any:
+                try:
+                    return await inner(request, context)
+                except BaseException as error:  # noqa: BLE001 - this is the place where every failure ends
+                    await self._answer(error, context, method)
+
+            return coroutine
+        return self._wrapped_sync(inner, method)
+
+    def _wrapped_async_generator(self, inner: Callable[..., Any], method: str) -> Callable[..., Any]:
+        async def async_generator(request: Any, context: Any) -> AsyncIterator[Any]:
+            try:
+                async with aclosing(inner(request, context)) as responses:
+                    async for response in responses:
+                        yield response
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - see above
+                await self._answer(error, context, method)
+
+        return async_generator
+
+    def _wrapped_sync(self, inner: Callable[..., Any], method: str) -> Callable[..., Any]:
+        """A handler that grpc.aio runs in a thread; a streaming one returns an iterator."""
+
+        def sync(request: Any, context: Any) -> Any:
+            try:
+                result = inner(request, context)
+            except Exception as error:  # noqa: BLE001 - see above
+                return self._answer_sync(error, context, method)
+            return sync_iterator(result, context) if isinstance(result, Iterator) else result
+
+        def sync_iterator(responses: Iterator[Any], context: Any) -> Iterator[Any]:
+            try:
+                yield from responses
+            except Exception as error:  # noqa: BLE001 - see above
+                self._answer_sync(error, context, method)
+
+        return sync
+
+    async def _answer(self, error: BaseException, context: _Abortable, method: str) -> None:
+        """End the call with the status of `error`. Always raises."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # The caller is gone, the deadline has passed or the server stops: nobody reads a status.
+            if not isinstance(error, asyncio.CancelledError):
+                self._status_of(error, method)
+            raise asyncio.CancelledError from error
+        if aborted := _aborted(error):
+            raise aborted
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
+        status = self._status_of(error, method)
+        await context.abort(*self._wire(status))
+
+    def _answer_sync(self, error: Exception, context: _Abortable, method: str) -> None:
+        if aborted := _aborted(error):
+            raise aborted
+        context.abort(*self._wire(self._status_of(error, method)))
+
+    def _status_of(self, error: BaseException, method: str) -> RpcStatus:
+        for leaf in leaf_errors(error):
+            status = self._to_status(leaf)
+            if status is not None:
+                _log.info(
+                    "rpc_failed", method=method, code=status.code.name, reason=status.reason, detail=status.log_detail
+                )
+                return status
+        _log.error("rpc_internal_error", method=method, exc_info=error)
+        return INTERNAL
+
+    def _wire(self, status: RpcStatus) -> tuple[grpc.StatusCode, str, Any]:
+        packed = rpc_status.to_status(status_proto(status, domain=self._domain))
+        return packed.code, packed.details, packed.trailing_metadata
+
+
+def _aborted(error: BaseException) -> BaseException | None:
+    """The leaf that says that a status was sent already. A synchronous context raises a bare Exception for it."""
+    for leaf in leaf_errors(error):
+        if isinstance(leaf, grpc.aio.AbortError):
+            return leaf
+    return None
+
+
+_SHAPES: dict[str, Callable[..., Any]] = {
+    "unary_unary": grpc.unary_unary_rpc_method_handler,
+    "unary_stream": grpc.unary_stream_rpc_method_handler,
+    "stream_unary": grpc.stream_unary_rpc_method_handler,
+    "stream_stream": grpc.stream_stream_rpc_method_handler,
+}
