@@ -70,16 +70,16 @@ class ScriptedRiva(riva_asr_pb2_grpc.RivaSpeechRecognitionServicer, riva_tts_pb2
 
 @asynccontextmanager
 async def serving(
-    riva: ScriptedRiva, credentials: grpc.ServerCredentials | None = None, options: list[tuple[str, Any]] | None = None
+    riva: ScriptedRiva,
+    credentials: grpc.ServerCredentials | None = None,
+    options: list[tuple[str, Any]] | None = None,
+    address: str = "127.0.0.1:0",
 ) -> AsyncIterator[str]:
-    """Serve on a free loopback port; yields "127.0.0.1:port"."""
+    """Serve on loopback; yields "127.0.0.1:port"."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0), *(options or [])])
     riva_asr_pb2_grpc.add_RivaSpeechRecognitionServicer_to_server(riva, server)
     riva_tts_pb2_grpc.add_RivaSpeechSynthesisServicer_to_server(riva, server)
-    if credentials is None:
-        port = server.add_insecure_port("127.0.0.1:0")
-    else:
-        port = server.add_secure_port("127.0.0.1:0", credentials)
+    port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     await server.start()
     try:
         yield f"127.0.0.1:{port}"
