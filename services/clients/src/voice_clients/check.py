@@ -1,0 +1,133 @@
+"""`voice check`: is the gateway reachable, healthy, and what are its backends like?"""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from rich.console import Console
+from rich.table import Table
+
+from voice_clients.caller import CONNECT_TIMEOUT_S
+from voice_clients.channel import API_KEY_METADATA, Security, open_channel, until_connected
+from voice_clients.errors import CallError, GatewayUnreachableError, NotAGatewayError, from_rpc_error
+from voice_contracts import voice_workflow_pb2 as pb
+from voice_contracts import voice_workflow_pb2_grpc as pb_grpc
+
+GATEWAY_SERVICE = "voice_workflow.VoiceGateway"
+HEALTH_TIMEOUT_S = 5.0
+BACKENDS_TIMEOUT_S = 30.0  # the gateway asks each backend; a cold one takes its time
+CONSOLE_WIDTH = 100  # of a table that does not go to a terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """How one backend is, as the gateway says."""
+
+    kind: str
+    configured: str
+    ok: bool
+    detail: str
+    latency_ms: float
+    available: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """`health` is a status name of grpc.health.v1, or "no health service"."""
+
+    target: str
+    connect_ms: float
+    health: str
+    backends: tuple[Backend, ...] = field(default=())
+    backends_error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether a call can be expected to work."""
+        healthy = self.health in {"SERVING", "no health service"}
+        return healthy and not self.backends_error and all(backend.ok for backend in self.backends)
+
+
+async def look(target: str, security: Security, api_key: str | None) -> CheckResult:
+    """Look at a gateway. Raises GatewayUnreachableError or NotAGatewayError."""
+    metadata = ((API_KEY_METADATA, f"Bearer {api_key}"),) if api_key else ()
+    async with open_channel(target, security) as channel:
+        begun = time.perf_counter()
+        await until_connected(channel, target, security, CONNECT_TIMEOUT_S)
+        connect_ms = (time.perf_counter() - begun) * 1000
+        health = await _health(channel, target)
+        stub = pb_grpc.VoiceGatewayStub(channel)
+        try:
+            response = await stub.CheckBackends(
+                pb.CheckBackendsRequest(), timeout=BACKENDS_TIMEOUT_S, metadata=metadata
+            )
+        except grpc.aio.AioRpcError as error:
+            failure = from_rpc_error(error, target=target, started=False)
+            if isinstance(failure, NotAGatewayError) and health != "no health service":
+                return CheckResult(target, connect_ms, health, backends_error="the gateway cannot tell (older version)")
+            if isinstance(failure, NotAGatewayError | GatewayUnreachableError):
+                raise failure from error
+            return CheckResult(target, connect_ms, health, backends_error=str(failure))
+    backends = tuple(
+        Backend(item.kind, item.configured, item.ok, item.detail, item.latency_ms, tuple(item.available))
+        for item in response.backends
+    )
+    return CheckResult(target, connect_ms, health, backends)
+
+
+async def _health(channel: grpc.aio.Channel, target: str) -> str:
+    stub = health_pb2_grpc.HealthStub(channel)
+    try:
+        response = await stub.Check(health_pb2.HealthCheckRequest(service=GATEWAY_SERVICE), timeout=HEALTH_TIMEOUT_S)
+    except grpc.aio.AioRpcError as error:
+        if error.code() in {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND}:
+            return "no health service"
+        failure = from_rpc_error(error, target=target, started=False)
+        if isinstance(failure, GatewayUnreachableError):
+            raise failure from error
+        return error.code().name
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
+
+
+async def check(target: str, security: Security, api_key: str | None, *, as_json: bool) -> int:
+    """Look and tell. Returns the exit status: 0 where all is well, 1 where not, 3 where nothing could be reached."""
+    try:
+        result = await look(target, security, api_key)
+    except CallError as error:
+        if not as_json:
+            raise
+        print(json.dumps({"ok": False, "target": target, "error": str(error)}), flush=True)  # noqa: T201 - the output
+        return error.exit_code
+    if as_json:
+        print(json.dumps({"ok": result.ok, **asdict(result)}, ensure_ascii=False), flush=True)  # noqa: T201 - the output
+    else:
+        _tell(result)
+    return 0 if result.ok else 1
+
+
+def _tell(result: CheckResult) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=CONSOLE_WIDTH)
+    console.print(f"gateway   {result.target}: reachable ({result.connect_ms:.0f} ms)", markup=False)
+    console.print(f"health    {result.health}", style=None if result.health == "SERVING" else "yellow")
+    if result.backends_error:
+        console.print(f"backends  {result.backends_error}", markup=False, style="red")
+    elif not result.backends:
+        console.print("backends  none configured")
+    else:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for heading in ("backend", "configured", "state", "latency", "detail"):
+            table.add_column(heading)
+        for item in result.backends:
+            state = "[green]ok[/green]" if item.ok else "[red]failed[/red]"
+            table.add_row(
+                item.kind, item.configured or "(its default)", state, f"{item.latency_ms:.0f} ms", item.detail
+            )
+        console.print(table)
+        for item in result.backends:
+            if not item.ok and item.available:
+                console.print(f"{item.kind} offers: {', '.join(item.available)}", markup=False)
+    console.print("all is well" if result.ok else "not ready for calls", style="green" if result.ok else "red")

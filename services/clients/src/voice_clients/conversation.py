@@ -1,0 +1,210 @@
+"""The story of a call so far, told by its events: turns with what was said, answered and when. Pure."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from voice_clients.events import (
+    AnswerAudio,
+    AnswerText,
+    CallEvent,
+    Ended,
+    Event,
+    EventKind,
+    GoAway,
+    Latency,
+    Playback,
+    PlaybackAction,
+    Pong,
+    Session,
+    Stage,
+    Transcript,
+)
+
+
+class State(Enum):
+    """What the gateway is doing, in words for a person."""
+
+    CONNECTING = "connecting"
+    LISTENING = "listening"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+    OVER = "over"
+
+
+@dataclass(slots=True)
+class Turn:
+    """One exchange. Moments are `time.monotonic_ns()`, None where it has not come to that."""
+
+    number: int
+    interim: str = ""
+    transcript: str = ""
+    answer: str = ""
+    answer_samples: int = 0
+    interrupted: bool = False
+    ended: bool = False
+    speech_end_ns: int | None = None
+    final_ns: int | None = None
+    processing_ns: int | None = None
+    first_text_ns: int | None = None
+    first_audio_ns: int | None = None
+    end_ns: int | None = None
+    reported: Latency | None = None
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was said, typed or answered in it."""
+        return not (
+            self.interim or self.transcript or self.answer or self.answer_samples or self.errors or self.processing_ns
+        )
+
+    def response_ms(self) -> float | None:
+        """From the end of the caller's speech (else from the final transcript) to the first audio, as seen here."""
+        start = self.speech_end_ns if self.speech_end_ns is not None else self.final_ns
+        if start is None or self.first_audio_ns is None:
+            return None
+        response_ms = (self.first_audio_ns - start) / 1e6
+        return response_ms if response_ms >= 0 else None
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The gateway's report; else what can be measured here."""
+        if self.reported is not None and self.reported.stages:
+            return self.reported.stages
+        return self.measured_stages()
+
+    def measured_stages(self) -> tuple[Stage, ...]:
+        """Stages by the arrival of messages, each from the end of the one before."""
+        start = self.speech_end_ns if self.speech_end_ns is not None else self.final_ns
+        if start is None:
+            return ()
+        marks = (
+            ("final transcript", self.final_ns if self.speech_end_ns is not None else None),
+            ("first answer text", self.first_text_ns),
+            ("first answer audio", self.first_audio_ns),
+        )
+        stages: list[Stage] = []
+        before = 0.0
+        for name, at_ns in marks:
+            if at_ns is None or (at := (at_ns - start) / 1e6) < before:
+                continue
+            stages.append(Stage(name, before, at))
+            before = at
+        return tuple(stages)
+
+
+class Conversation:
+    """Folds the events of one call. `turn` is the present turn, `turns` all that hold anything, in order."""
+
+    def __init__(self) -> None:
+        self.state = State.CONNECTING
+        self.session: Session | None = None
+        self.turns: list[Turn] = [Turn(1)]
+        self.ended: Ended | None = None
+        self.going_away: GoAway | None = None
+
+    @property
+    def turn(self) -> Turn:
+        """The present turn."""
+        return self.turns[-1]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every turn that has begun has ended."""
+        return all(turn.ended or turn.is_empty for turn in self.turns)
+
+    def told_turns(self) -> list[Turn]:
+        """Turns in which anything happened."""
+        return [turn for turn in self.turns if not turn.is_empty]
+
+    def speech_ended(self, at_ns: int) -> None:
+        """The caller has just said the last of what is to be answered."""
+        if self.turn.ended:
+            self._begin(self.turn.number + 1)
+        self.turn.speech_end_ns = at_ns
+
+    def _begin(self, number: int) -> Turn:
+        turn = Turn(max(number, self.turns[-1].number + 1))
+        self.turns.append(turn)
+        return turn
+
+    def _turn_of(self, number: int) -> Turn:
+        """The turn an event belongs to. Gateways that send no numbers speak of the present turn, or of a new one."""
+        if number == 0:
+            return self._begin(self.turn.number + 1) if self.turn.ended else self.turn
+        for turn in reversed(self.turns):
+            if turn.number == number:
+                return turn
+        if self.turn.is_empty:
+            self.turn.number = number
+            return self.turn
+        if number > self.turn.number:
+            return self._begin(number)
+        return self.turn
+
+    def apply(self, event: CallEvent) -> None:  # noqa: C901 - one line for each kind of event
+        """Take one event."""
+        match event:
+            case Session():
+                self.session = event
+            case Transcript():
+                self._transcript(event)
+            case AnswerText():
+                turn = self._turn_of(event.turn)
+                turn.answer += event.text
+                turn.first_text_ns = turn.first_text_ns or event.at_ns
+            case AnswerAudio():
+                turn = self._turn_of(event.turn)
+                turn.answer_samples += len(event.pcm) // 2
+                turn.first_audio_ns = turn.first_audio_ns or event.at_ns
+            case Event():
+                self._server_event(event)
+            case Latency():
+                self._latency(event)
+            case Playback():
+                if event.action is PlaybackAction.FLUSH and self.turns:
+                    answered = [turn for turn in self.turns if turn.answer_samples]
+                    if answered:
+                        answered[-1].interrupted = True
+            case GoAway():
+                self.going_away = event
+            case Ended():
+                self.ended = event
+                self.state = State.OVER
+            case Pong():
+                pass
+
+    def _transcript(self, event: Transcript) -> None:
+        turn = self._turn_of(event.turn)
+        if event.final:
+            turn.transcript = f"{turn.transcript} {event.text}".strip()
+            turn.interim = ""
+            turn.final_ns = event.at_ns
+        else:
+            turn.interim = event.text
+
+    def _latency(self, event: Latency) -> None:
+        for turn in reversed(self.turns):
+            if event.turn in {0, turn.number} and not (event.turn == 0 and turn.is_empty):
+                turn.reported = event
+                return
+
+    def _server_event(self, event: Event) -> None:
+        match event.kind:
+            case EventKind.LISTENING:
+                self.state = State.LISTENING
+            case EventKind.PROCESSING:
+                self.state = State.THINKING
+                turn = self._turn_of(event.turn)
+                turn.processing_ns = turn.processing_ns or event.at_ns
+            case EventKind.SPEAKING:
+                self.state = State.SPEAKING
+            case EventKind.ERROR:
+                self.turn.errors.append(event.message)
+            case EventKind.END_OF_TURN:
+                self.state = State.LISTENING
+                turn = self._turn_of(event.turn) if event.turn else self.turn
+                turn.ended = True
+                turn.end_ns = event.at_ns
+                turn.interim = ""
+            case EventKind.UNKNOWN:
+                pass

@@ -1,0 +1,246 @@
+"""What a person sees of a call: plain lines, or a live region at the foot of a terminal."""
+
+import sys
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from voice_clients.conversation import Conversation, State, Turn
+from voice_clients.events import AnswerText, CallEvent, Ended, Event, EventKind, Session, Transcript
+from voice_clients.waterfall import waterfall
+
+METER_CELLS = 20
+METER_FLOOR_DB = -60.0  # full scale is 0 dB
+
+
+class View(Protocol):
+    """Shows a conversation as it goes."""
+
+    def show(self, event: CallEvent, conversation: Conversation) -> None:
+        """Take an event that `conversation` has already taken."""
+
+    def note(self, text: str) -> None:
+        """Say something about the client itself."""
+
+    def level(self, decibel: float, status: str) -> None:
+        """Show how loud the microphone is, and what it does."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+def open_view(*, quiet: bool = False, latency: bool = True) -> View:
+    """A live view on a terminal, plain lines elsewhere, nothing where `quiet`."""
+    console = Console(highlight=False, soft_wrap=True)
+    if quiet:
+        return QuietView()
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveView(Console(highlight=False), latency=latency)
+    return PlainView(latency=latency)
+
+
+class QuietView:
+    """Shows nothing: for --json."""
+
+    def show(self, event: CallEvent, conversation: Conversation) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def level(self, decibel: float, status: str) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def _latency_lines(turn: Turn, *, width: int, ascii_only: bool) -> list[str]:
+    """A heading and the bars."""
+    stages = turn.stages()
+    if not stages:
+        return []
+    reported = turn.reported is not None and bool(turn.reported.stages)
+    source = "as the gateway reports it" if reported else "as measured here"
+    start = "end of speech" if reported or turn.speech_end_ns is not None else "final transcript"
+    rule = f", endpoint by {turn.reported.endpoint_rule}" if turn.reported and turn.reported.endpoint_rule else ""
+    lines = [f"latency of turn {turn.number}, 0 = {start} ({source}{rule})"]
+    lines += [f"  {line}" for line in waterfall(stages, width=width - 2, ascii_only=ascii_only)]
+    response = turn.response_ms()
+    if response is not None:
+        since = "the end of speech" if turn.speech_end_ns is not None else "the final transcript"
+        lines.append(f"  first audio of the answer reached this client {response:.0f} ms after {since}")
+    return lines
+
+
+def _ascii_only() -> bool:
+    return "utf" not in (sys.stdout.encoding or "").lower()
+
+
+class PlainView:
+    """One line per event that matters, flushed at once; interim transcripts are marked by dots."""
+
+    def __init__(self, *, latency: bool = True) -> None:
+        self._latency = latency
+        self._line_open = False
+
+    def show(self, event: CallEvent, conversation: Conversation) -> None:
+        """See View."""
+        match event:
+            case AnswerText():
+                self._answer(event.text)
+            case Session():
+                self._line(f"call {event.call_id}")
+            case Transcript(final=True):
+                self._line(f"you: {event.text}")
+            case Transcript():
+                self._line(f"  ... {event.text}")
+            case Event(kind=EventKind.ERROR):
+                self._line(f"gateway: {event.message}")
+            case Event(kind=EventKind.END_OF_TURN):
+                ended = [item for item in conversation.told_turns() if item.ended]
+                self._end_line()
+                if ended and ended[-1].interrupted:
+                    self._line("  (interrupted)")
+                if ended and self._latency:
+                    for line in _latency_lines(ended[-1], width=88, ascii_only=_ascii_only()):
+                        self._line(line)
+            case Ended():
+                self._end_line()
+            case _:
+                pass
+
+    def _answer(self, more: str) -> None:
+        if not self._line_open:
+            more = "assistant: " + more.lstrip()
+        self._line_open = True
+        print(more.replace("\n", " "), end="", flush=True)  # noqa: T201 - this is the output
+
+    def note(self, text: str) -> None:
+        """See View."""
+        self._line(text)
+
+    def level(self, decibel: float, status: str) -> None:
+        """Not shown: a level makes no sense as lines."""
+
+    def close(self) -> None:
+        """See View."""
+        self._end_line()
+
+    def _line(self, text: str) -> None:
+        self._end_line()
+        print(text, flush=True)  # noqa: T201 - this is the output
+
+    def _end_line(self) -> None:
+        if self._line_open:
+            self._line_open = False
+            print(flush=True)  # noqa: T201 - this is the output
+
+
+_STATE_STYLE = {
+    State.CONNECTING: "yellow",
+    State.LISTENING: "green",
+    State.THINKING: "yellow",
+    State.SPEAKING: "cyan",
+    State.OVER: "dim",
+}
+
+
+class LiveView:
+    """What is finished scrolls up as text; what still changes lives in a region at the foot."""
+
+    def __init__(self, console: Console, *, latency: bool = True) -> None:
+        self._console = console
+        self._latency = latency
+        self._conversation: Conversation | None = None
+        self._level: tuple[float, str] | None = None
+        self._printed: set[tuple[int, str]] = set()
+        self._live = Live(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self._live.start()
+
+    def show(self, event: CallEvent, conversation: Conversation) -> None:
+        """See View."""
+        self._conversation = conversation
+        match event:
+            case Session():
+                self._print(Text(f"call {event.call_id}", style="dim"))
+            case Event(kind=EventKind.ERROR):
+                self._print(Text(f"gateway: {event.message}", style="red"))
+            case Event(kind=EventKind.END_OF_TURN):
+                self._settle(conversation)
+            case Ended():
+                self._settle(conversation, all_turns=True)
+            case _:
+                pass
+        self._refresh()
+
+    def _settle(self, conversation: Conversation, *, all_turns: bool = False) -> None:
+        """Let finished turns scroll up."""
+        for turn in conversation.told_turns():
+            if not (turn.ended or all_turns) or (turn.number, "told") in self._printed:
+                continue
+            self._printed.add((turn.number, "told"))
+            self._print(*_turn_lines(turn))
+            if turn.ended and self._latency:
+                width = min(self._console.width, 100)
+                lines = _latency_lines(turn, width=width, ascii_only=_ascii_only())
+                self._print(*(Text(line, style="dim") for line in lines))
+
+    def note(self, text: str) -> None:
+        """See View."""
+        self._print(Text(text, style="dim"))
+        self._refresh()
+
+    def level(self, decibel: float, status: str) -> None:
+        """See View."""
+        self._level = (decibel, status)
+        self._refresh()
+
+    def close(self) -> None:
+        """See View."""
+        self._live.update(Text(""), refresh=False)
+        self._live.stop()
+
+    def _print(self, *lines: RenderableType) -> None:
+        for line in lines:
+            self._console.print(line)
+
+    def _refresh(self) -> None:
+        lines: list[RenderableType] = []
+        conversation = self._conversation
+        if conversation is not None and not conversation.turn.ended and not conversation.turn.is_empty:
+            lines += _turn_lines(conversation.turn)
+        state = conversation.state if conversation is not None else State.CONNECTING
+        foot = Text.assemble((f"[{state.value}]", _STATE_STYLE[state]))
+        if self._level is not None:
+            foot.append(f" mic {meter(self._level[0], ascii_only=_ascii_only())} {self._level[1]}")
+        foot.truncate(self._console.width, overflow="ellipsis")
+        lines.append(foot)
+        self._live.update(Group(*lines), refresh=True)
+
+
+def _turn_lines(turn: Turn) -> list[RenderableType]:
+    lines: list[RenderableType] = []
+    if turn.transcript or turn.interim:
+        said = Text.assemble(("you: ", "bold green"), turn.transcript)
+        if turn.interim:
+            said.append(f"{' ' if turn.transcript else ''}{turn.interim} ...", style="italic dim")
+        lines.append(said)
+    if turn.answer:
+        answer = Text.assemble(("assistant: ", "bold cyan"), turn.answer.strip())
+        if turn.interrupted:
+            answer.append(" (interrupted)", style="dim")
+        lines.append(answer)
+    return lines
+
+
+def meter(decibel: float, *, cells: int = METER_CELLS, ascii_only: bool = False) -> str:
+    """A bar for a level in dB below full scale, from -60 to 0."""
+    share = min(1.0, max(0.0, 1.0 - decibel / METER_FLOOR_DB))
+    full, empty = ("#", "-") if ascii_only else ("█", "░")
+    lit = round(share * cells)
+    return full * lit + empty * (cells - lit)

@@ -1,0 +1,46 @@
+"""A turn's latency as bars of text. Pure."""
+
+from collections.abc import Sequence
+
+from voice_clients.events import Stage
+
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def waterfall(stages: Sequence[Stage], *, width: int = 72, ascii_only: bool = False) -> list[str]:
+    """One line per stage: name, a bar on a common time line, and the interval in milliseconds.
+
+    A stage that takes no time shows as a mark. The line starts at the earliest start, or at 0.
+    """
+    if not stages:
+        return []
+    name_width = max(len(_words(stage.name)) for stage in stages)
+    first = min(0.0, *(stage.start_ms for stage in stages))
+    last = max(first + 1.0, *(stage.end_ms for stage in stages))
+    label_width = max(len(_interval(stage)) for stage in stages)
+    bar_width = max(10, width - name_width - label_width - 4)
+    per_cell = (last - first) / bar_width
+    lines = []
+    for stage in stages:
+        bar = _bar(stage, first, per_cell, bar_width, ascii_only=ascii_only)
+        lines.append(f"{_words(stage.name):<{name_width}}  {bar}  {_interval(stage):>{label_width}}")
+    return lines
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _interval(stage: Stage) -> str:
+    return f"{stage.start_ms:.0f} - {stage.end_ms:.0f} ms"
+
+
+def _bar(stage: Stage, first_ms: float, per_cell_ms: float, width: int, *, ascii_only: bool) -> str:
+    start = min(width - 1, max(0, int((stage.start_ms - first_ms) / per_cell_ms)))
+    cells = (stage.end_ms - first_ms) / per_cell_ms - start
+    if ascii_only:
+        bar = "#" * max(1, round(cells))
+    else:
+        eighths = max(1, round(cells * 8))
+        bar = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
+    return (" " * start + bar)[:width].ljust(width)

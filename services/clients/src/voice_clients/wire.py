@@ -1,0 +1,140 @@
+"""The one place of this package where messages of the contract are made and read."""
+
+from dataclasses import dataclass
+
+from voice_clients.events import (
+    AnswerAudio,
+    AnswerText,
+    CallEvent,
+    Capability,
+    Event,
+    EventKind,
+    GoAway,
+    Latency,
+    Playback,
+    PlaybackAction,
+    Pong,
+    Session,
+    Stage,
+    Transcript,
+)
+from voice_contracts import voice_workflow_pb2 as pb
+
+INTERIM_MARK = "..."  # interim transcripts end in it; final ones do not
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Wishes for one call; None leaves the gateway's own setting. The gateway says which it allows."""
+
+    llm_temperature: float | None = None
+    llm_max_tokens: int | None = None
+    tts_voice: str | None = None
+    llm_system_prompt: str | None = None
+    llm_model: str | None = None
+    asr_model: str | None = None
+    tts_model: str | None = None
+    endpoint_silence_ms: int | None = None
+
+
+NO_OVERRIDES = Overrides()
+
+
+def config_message(
+    *,
+    language_code: str,
+    session_id: str,
+    sample_rate_hz: int,
+    output_sample_rate_hz: int,
+    capabilities: frozenset[Capability],
+    overrides: Overrides,
+) -> pb.ClientMessage:
+    """The first message of a call. With no capability, rate or override it is a message of the first contract."""
+    config = pb.VoiceConfig(language_code=language_code, session_id=session_id, sample_rate=sample_rate_hz)
+    config.output_sample_rate = output_sample_rate_hz
+    config.capabilities.extend(pb.ClientCapability.ValueType(item.value) for item in sorted(capabilities))
+    for name in Overrides.__slots__:
+        value = getattr(overrides, name)
+        if value is not None:
+            setattr(config.overrides, name, value)
+    return pb.ClientMessage(config=config)
+
+
+def audio_message(pcm: bytes) -> pb.ClientMessage:
+    """Microphone audio: s16le mono at the rate of the config."""
+    return pb.ClientMessage(audio_chunk=pcm)
+
+
+def text_message(text: str) -> pb.ClientMessage:
+    """A typed turn."""
+    return pb.ClientMessage(text_input=text)
+
+
+def speak_message(text: str) -> pb.ClientMessage:
+    """Text to be spoken as it is."""
+    return pb.ClientMessage(speak=pb.Speak(text=text))
+
+
+def played_message(generation: int, samples: int) -> pb.ClientMessage:
+    """How much of a generation was heard."""
+    return pb.ClientMessage(played=pb.Played(generation=generation, samples=samples))
+
+
+def control_message(name: str, *, ping_id: int = 0) -> pb.ClientMessage:
+    """A control by its short name: INTERRUPT, COMMIT_AUDIO, PAUSE, RESUME, CANCEL or PING."""
+    return pb.ClientMessage(control=pb.Control(kind=pb.ControlKind.Value(f"CONTROL_{name}"), ping_id=ping_id))
+
+
+def read_event(message: pb.ServerMessage, at_ns: int) -> CallEvent | None:
+    """Turn what the gateway sent into an event; None for content that this client does not know."""
+    turn = message.turn
+    match message.WhichOneof("content"):
+        case "audio_chunk":  # first: it is most of the traffic
+            return AnswerAudio(at_ns, turn, message.generation, message.first_sample, message.audio_chunk)
+        case "transcript_chunk":
+            text = message.transcript_chunk
+            final = not text.endswith(INTERIM_MARK)
+            return Transcript(at_ns, turn, message.revision, text.removesuffix(INTERIM_MARK).strip(), final)
+        case "llm_response_chunk":
+            return AnswerText(at_ns, turn, message.llm_response_chunk)
+        case "event":
+            return _read_server_event(message.event, turn, at_ns)
+        case "session":
+            return _read_session(message.session, at_ns)
+        case "playback":
+            command = message.playback
+            action = PlaybackAction(command.action) if command.action in _ACTIONS else PlaybackAction.UNKNOWN
+            return Playback(at_ns, action, message.generation, command.gain_db)
+        case "latency":
+            stages = tuple(Stage(item.stage, item.start_ms, item.end_ms) for item in message.latency.stages)
+            return Latency(at_ns, turn, stages, message.latency.endpoint_rule)
+        case "go_away":
+            return GoAway(at_ns, message.go_away.reason, message.go_away.deadline_ms)
+        case "pong":
+            return Pong(at_ns, message.pong.ping_id)
+        case _:
+            return None
+
+
+_KINDS = frozenset(kind.value for kind in EventKind)
+_ACTIONS = frozenset(action.value for action in PlaybackAction)
+
+
+def _read_server_event(event: pb.ServerEvent, turn: int, at_ns: int) -> Event:
+    kind = EventKind(event.type) if event.type in _KINDS else EventKind.UNKNOWN
+    return Event(at_ns, turn, kind, event.message, event.reason, event.retryable, event.fatal)
+
+
+def _read_session(session: pb.SessionStarted, at_ns: int) -> Session:
+    known = pb.ControlKind.values()
+    controls = (pb.ControlKind.Name(kind) for kind in session.capabilities.controls if kind in known)
+    return Session(
+        at_ns,
+        session.call_id,
+        session.input_sample_rate,
+        session.output_sample_rate,
+        session.playout_lead_ms,
+        session.config_revision,
+        frozenset(name.removeprefix("CONTROL_") for name in controls),
+        session.capabilities.speak,
+    )
