@@ -128,7 +128,7 @@ class TurnMachine:
             raise UndeclaredTransitionError(f"{type(event).__name__}: {before} to {after}")
         return actions
 
-    def _dispatch(self, event: Event, now: int, out: list[Action]) -> None:  # noqa: C901, PLR0912 - one line an event
+    def _dispatch(self, event: Event, now: int, out: list[Action]) -> None:
         match event:
             case CallStarted():
                 self._started(event, now, out)

@@ -1,0 +1,249 @@
+"""The only writer of a call: messages at once, audio paced, nothing of a generation that was cut."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from voice_gateway.application.messages import AnswerTextOut, AudioOut, Outbound
+from voice_gateway.application.ports import CallTransport, Clock
+from voice_gateway.domain.errors import SlowConsumer
+from voice_gateway.domain.events import Event, PlaybackStarted
+from voice_gateway.domain.pacing import PlayoutClock
+
+MAX_MESSAGES = 1024
+"""Messages that may wait to be written. Beyond it the caller does not read, and the call ends."""
+
+
+@dataclass(slots=True)
+class _Answer:
+    """Audio of one generation that waits to be sent."""
+
+    turn: int
+    generation: int
+    clock: PlayoutClock
+    chunks: deque[bytes] = field(default_factory=deque)
+    offset: int = 0
+    """Bytes of the first chunk that are already sent."""
+    waiting: int = 0
+    """Bytes that wait."""
+    released: bool = False
+    complete: bool = False
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, size: int) -> bytes:
+        """Up to `size` bytes, in one piece."""
+        pieces: list[bytes] = []
+        while size and self.chunks:
+            chunk = self.chunks[0]
+            piece = chunk[self.offset : self.offset + size]
+            pieces.append(piece)
+            size -= len(piece)
+            self.offset += len(piece)
+            if self.offset == len(chunk):
+                self.chunks.popleft()
+                self.offset = 0
+        taken = b"".join(pieces)
+        self.waiting -= len(taken)
+        return taken
+
+
+class Downlink:
+    """Everything that goes to the caller passes here, in one task.
+
+    Messages are queued without waiting, at most `MAX_MESSAGES`. Audio of the one current generation waits up to
+    `buffer_ms`; then its producer waits. Before each frame the generation is looked at, so that `cut` takes effect with
+    the next write.
+    """
+
+    def __init__(
+        self,
+        transport: CallTransport,
+        clock: Clock,
+        post: Callable[[Event], Awaitable[None]],
+        *,
+        sample_rate_hz: int,
+        frame_ms: int,
+        lead_ms: int,
+        buffer_ms: int,
+    ) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._post = post
+        self._sample_rate_hz = sample_rate_hz
+        self._lead_ms = lead_ms
+        self._frame_bytes = 2 * (sample_rate_hz * frame_ms // 1000)
+        self._buffer_bytes = 2 * (sample_rate_hz * buffer_ms // 1000)
+        self._messages: deque[Outbound] = deque()
+        self._answer: _Answer | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._closing = False
+        self._held = False
+        self._writing_since_ms: float | None = None
+
+    # ---- messages ---------------------------------------------------------------------------------------------------
+
+    def post(self, message: Outbound) -> None:
+        """Queue a message. Raises SlowConsumer when too many wait."""
+        if len(self._messages) >= MAX_MESSAGES:
+            raise SlowConsumer("The caller does not read what is sent to it.")
+        last = self._messages[-1] if self._messages else None
+        if isinstance(message, AnswerTextOut) and isinstance(last, AnswerTextOut) and last.turn == message.turn:
+            self._messages[-1] = AnswerTextOut(message.turn, last.text + message.text)
+        else:
+            self._messages.append(message)
+        self._wake()
+
+    # ---- audio ------------------------------------------------------------------------------------------------------
+
+    def begin(self, turn: int, generation: int) -> None:
+        """Audio of a new generation will come; older audio is dropped."""
+        self._drop()
+        self._answer = _Answer(turn, generation, PlayoutClock(self._sample_rate_hz, self._lead_ms))
+
+    async def feed(self, generation: int, pcm: bytes) -> None:
+        """Add audio; waits while the buffer is full. Audio of another generation is dropped."""
+        answer = self._current(generation)
+        while answer is not None and answer.waiting >= self._buffer_bytes:
+            answer.room.clear()
+            await answer.room.wait()
+            answer = self._current(generation)
+        if answer is not None and pcm:
+            answer.chunks.append(pcm)
+            answer.waiting += len(pcm)
+            if answer.released:
+                self._wake()
+
+    async def room_for(self, generation: int, waiting_ms: int) -> None:
+        """Wait until at most `waiting_ms` of the generation's audio waits to be sent."""
+        limit = 2 * (self._sample_rate_hz * waiting_ms // 1000)
+        while (answer := self._current(generation)) is not None and answer.waiting > limit:
+            answer.room.clear()
+            await answer.room.wait()
+
+    def release(self, generation: int) -> None:
+        """Let the generation be heard."""
+        if answer := self._current(generation):
+            answer.released = True
+            self._wake()
+
+    async def played_out(self, generation: int) -> None:
+        """The generation is complete: wait until it is sent and, by the clock, played."""
+        if answer := self._current(generation):
+            answer.complete = True
+            self._wake()
+            await answer.done.wait()
+
+    def cut(self, turn: int) -> None:
+        """Drop the current generation and the turn's text that waits: none of it is written any more."""
+        self._drop()
+        self._messages = deque(
+            message for message in self._messages if not (isinstance(message, AnswerTextOut) and message.turn == turn)
+        )
+
+    def acknowledge(self, generation: int, samples: int) -> bool:
+        """The client says what it has played; False when that generation is over."""
+        answer = self._current(generation)
+        if answer is not None:
+            answer.clock.on_ack(samples, self._clock.ms())
+        return answer is not None
+
+    def hold(self, held: bool) -> None:
+        """Stop sending audio, or go on: for a client whose acknowledgements stall."""
+        if held != self._held:
+            self._held = held
+            self._wake()
+
+    def heard_samples(self) -> int:
+        """Samples of the current generation that the caller has heard."""
+        return self._answer.clock.played(self._clock.ms()) if self._answer else 0
+
+    def blocked_ms(self) -> float:
+        """How long the write in progress has been waiting."""
+        return 0.0 if self._writing_since_ms is None else self._clock.ms() - self._writing_since_ms
+
+    def unacknowledged_ms(self) -> float:
+        """How long acknowledgements of the current generation are overdue."""
+        return self._answer.clock.unacknowledged_ms(self._clock.ms()) if self._answer else 0.0
+
+    # ---- the task ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Write until `close`."""
+        while True:
+            while self._messages:
+                await self._write(self._messages.popleft())
+            if self._closing:
+                return
+            due_ms = await self._write_audio()
+            if self._messages or self._closing:
+                continue
+            await self._sleep(due_ms)
+
+    def close(self) -> None:
+        """Write the messages that wait, and end."""
+        self._drop()
+        self._closing = True
+        self._wake()
+
+    async def _write_audio(self) -> float | None:
+        """Write the frames that are due; give the time of the next look, or None when only a wake-up can change it."""
+        while (answer := self._answer) is not None and answer.released and not self._messages:
+            now_ms = self._clock.ms()
+            if not answer.waiting:
+                if not answer.complete:
+                    return None
+                end_ms = answer.clock.end_ms(now_ms)
+                if now_ms < end_ms:
+                    return end_ms
+                answer.done.set()
+                return None
+            if answer.waiting < self._frame_bytes and not answer.complete:
+                return None
+            due_ms = answer.clock.due_ms(now_ms)
+            if now_ms < due_ms:
+                return due_ms
+            if self._held:
+                return None
+            first_sample = answer.clock.sent
+            pcm = answer.take(self._frame_bytes)
+            answer.clock.on_sent(len(pcm) // 2, now_ms)
+            answer.room.set()
+            await self._write(AudioOut(answer.turn, answer.generation, first_sample, pcm))
+            if first_sample == 0:
+                await self._post(PlaybackStarted(answer.turn))
+        if answer is not None and answer.complete and not answer.released and not answer.waiting:
+            answer.done.set()
+        return None
+
+    async def _write(self, message: Outbound) -> None:
+        self._writing_since_ms = self._clock.ms()
+        await self._transport.send(message)
+        self._writing_since_ms = None
+
+    async def _sleep(self, until_ms: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = None
+        if until_ms is not None:
+            timer = loop.call_later(max(0.0, (until_ms - self._clock.ms()) / 1000), self._wake)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _current(self, generation: int) -> _Answer | None:
+        return self._answer if self._answer is not None and self._answer.generation == generation else None
+
+    def _drop(self) -> None:
+        if self._answer is not None:
+            self._answer.done.set()
+            self._answer.room.set()
+            self._answer = None

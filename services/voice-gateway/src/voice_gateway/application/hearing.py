@@ -1,0 +1,137 @@
+"""The caller's audio: resampled, judged for voice, kept for recognition. Audio time is counted in samples here."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from voice_gateway.application.audio_log import AudioLog
+from voice_gateway.application.config import AsrConfig
+from voice_gateway.application.ports import AudioTools
+from voice_gateway.application.recognition import UtteranceRecognition
+from voice_gateway.domain.events import Event, Speech, SpeechEdge
+from voice_gateway.domain.policy import TurnPolicy
+from voice_gateway.domain.speech import Edge, SpeechSegmenter
+
+
+class Hearing:
+    """One caller's uplink.
+
+    `announce` takes an event and returns when the machine has acted on it: so a stream that the machine opens at an
+    edge is open before later audio is looked at, however fast audio comes.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_rate_hz: int,
+        config: AsrConfig,
+        policy: TurnPolicy,
+        tools: AudioTools,
+        announce: Callable[[Event], Awaitable[None]],
+        may_go_on: Callable[[], Awaitable[None]],
+        now_ms: Callable[[], int],
+        heard_samples: Callable[[], int],
+    ) -> None:
+        self.log = AudioLog()
+        self.recognitions: dict[int, UtteranceRecognition] = {}
+        self.received_samples = 0
+        """Microphone samples received, at the client's rate."""
+        self._client_rate_hz = client_rate_hz
+        self._config = config
+        self._resampler = tools.resampler(client_rate_hz, config.sample_rate_hz)
+        self._voice = tools.voice_activity(config.sample_rate_hz)
+        self._segmenter = SpeechSegmenter(config.sample_rate_hz, policy)
+        self._announce = announce
+        self._may_go_on = may_go_on
+        self._now_ms = now_ms
+        self._heard_samples = heard_samples
+        self._odd_byte = b""
+        self._voiced_at_ms = 0
+        self._taking = asyncio.Lock()
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the caller is in the middle of speech."""
+        return self._segmenter.active
+
+    @property
+    def received_ms(self) -> float:
+        """Length of the audio received."""
+        return self.received_samples * 1000 / self._client_rate_hz
+
+    def retune(self, policy: TurnPolicy) -> None:
+        """Use other numbers from now on."""
+        self._segmenter.policy = policy
+
+    def reset(self) -> None:
+        """Forget the speech under way."""
+        self._segmenter.reset()
+
+    async def audio(self, pcm: bytes) -> None:
+        """Take the next audio from the client. A chunk may end within a sample; the next one continues it."""
+        await self._may_go_on()
+        if self._odd_byte:
+            pcm = self._odd_byte + pcm
+        self._odd_byte = pcm[len(pcm) & ~1 :]
+        if self._odd_byte:
+            pcm = pcm[:-1]
+        self.received_samples += len(pcm) // 2
+        async with self._taking:
+            await self._take(pcm if self._resampler is None else self._resampler.process(pcm))
+
+    async def silence(self, milliseconds: int) -> None:
+        """The client sends nothing: let time pass as silence, so that speech ends and the recogniser gets its pause."""
+        if self._taking.locked():
+            return
+        async with self._taking:
+            await self._take(bytes(2 * (milliseconds * self._config.sample_rate_hz // 1000)))
+
+    async def close(self) -> None:
+        """The audio ends here."""
+        async with self._taking:
+            if self._resampler is not None:
+                await self._take(self._resampler.flush())
+        for recognition in self.recognitions.values():
+            recognition.audio_arrived()
+        self._segmenter.reset()
+
+    async def _take(self, pcm: bytes) -> None:
+        frame_bytes = 2 * self._voice.frame_samples
+        self.log.append(pcm)
+        frame_start = self._segmenter.position
+        while frame_start + self._voice.frame_samples <= self.log.end:
+            frame_end = frame_start + self._voice.frame_samples
+            frame = self.log.read(frame_start, frame_end)
+            is_speech = len(frame) == frame_bytes and self._voice.is_speech(frame)
+            if is_speech:
+                self._voiced_at_ms = self._now_ms()
+            edge = self._segmenter.process(self._voice.frame_samples, is_speech)
+            if edge is None and self._too_long(frame_end):
+                edge = self._segmenter.end()
+            if edge is not None:
+                await self._tell(edge)
+            frame_start = frame_end
+        for recognition in self.recognitions.values():
+            recognition.audio_arrived()
+        self._forget()
+
+    async def _tell(self, edge: Edge) -> None:
+        at_ms = self._voiced_at_ms
+        if edge.kind is SpeechEdge.STARTED:
+            ago_ms = (self._segmenter.position - edge.sample) * 1000 // self._config.sample_rate_hz
+            at_ms = max(0, self._now_ms() - ago_ms)
+        await self._announce(Speech(edge.kind, edge.sample, at_ms, self._heard_samples()))
+        if edge.kind in (SpeechEdge.ENDED, SpeechEdge.MISFIRE):
+            await self._may_go_on()
+
+    def _too_long(self, position: int) -> bool:
+        """Whether an utterance has grown so long that it is finalised, for want of room to replay it."""
+        limit = self._config.max_utterance_ms * self._config.sample_rate_hz // 1000
+        return self._segmenter.active and any(
+            position - recognition.unfinalized_sample > limit for recognition in self.recognitions.values()
+        )
+
+    def _forget(self) -> None:
+        """Keep what a recognition may still need, else the pre-roll."""
+        needed = [recognition.unfinalized_sample for recognition in self.recognitions.values()]
+        preroll = (self._config.preroll_ms + 1_000) * self._config.sample_rate_hz // 1000
+        self.log.forget(min([self.log.end - preroll, *needed]))

@@ -1,0 +1,154 @@
+"""Recognition of one utterance: its own stream, batched audio, replay after a broken stream."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from voice_gateway.application.audio_log import AudioLog
+from voice_gateway.application.config import AsrConfig
+from voice_gateway.application.ports import Asr, AsrRequest, AsrStream, Recognition
+from voice_gateway.domain.errors import BackendError
+from voice_gateway.domain.events import AsrEnded, AsrResult, Event
+
+FIRST_PASS_STABILITY = 1.0
+"""Riva marks the first-pass end of utterance with this stability on an interim result."""
+
+
+class UtteranceRecognition:
+    """One utterance. `run` is its task; the other methods are called from outside and never wait.
+
+    Audio comes from the call's log, in messages of `AsrConfig.message_ms`, with what is left sent on `flush`. When the
+    server breaks or ends the stream early, a new one gets all audio since the last final result.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        start_sample: int,
+        *,
+        log: AudioLog,
+        asr: Asr,
+        config: AsrConfig,
+        request: AsrRequest,
+        post: Callable[[Event], Awaitable[None]],
+        on_error: Callable[[BackendError], None],
+    ) -> None:
+        self.number = number
+        self.task: asyncio.Task[None] | None = None
+        """The task that `run` runs in, for its owner."""
+        self.unfinalized_sample = start_sample
+        """Audio before it is finalised and need not be kept."""
+        self._sent_sample = start_sample
+        self._opened_at_sample = start_sample
+        self._log = log
+        self._asr = asr
+        self._config = config
+        self._request = request
+        self._post = post
+        self._on_error = on_error
+        self._message_samples = config.message_ms * config.sample_rate_hz // 1000
+        self._wake = asyncio.Event()
+        self._flush_wanted = False
+        self._finish: set[str] = set()
+
+    # ---- from outside -----------------------------------------------------------------------------------------------
+
+    def audio_arrived(self) -> None:
+        """The log has more audio."""
+        if self._log.end - self._sent_sample >= self._message_samples:
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Send what waits, however little."""
+        self._flush_wanted = True
+        self._wake.set()
+
+    def finalize(self, *, half_close: bool) -> None:
+        """The caller is done: ask for the final result."""
+        self._finish.add("half_close" if half_close else "force_eou")
+        self.flush()
+
+    def close(self) -> None:
+        """Nothing more is wanted: end the stream politely, and tell nobody. The owner cancels `run` after a while."""
+        self._finish |= {"half_close", "closed"}
+        self._wake.set()
+
+    # ---- the task ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Recognise until the server has said all, or it can't be helped."""
+        failure: BackendError | None = None
+        for attempt in range(self._config.reconnects + 1):
+            try:
+                async with self._asr.open(self._request) as stream:
+                    await self._converse(stream)
+                failure = None
+            except BackendError as error:
+                self._on_error(error)
+                failure = error
+            if "closed" in self._finish:
+                return
+            if failure is None and "half_close" in self._finish:
+                break
+            if failure is not None and (not failure.retryable or attempt == self._config.reconnects):
+                break
+            self._sent_sample = self._opened_at_sample = self.unfinalized_sample
+            self._wake.set()
+        if failure is None:
+            await self._post(AsrEnded(self.number))
+        else:
+            await self._post(AsrEnded(self.number, failure.reason, str(failure), failure.retryable))
+
+    async def _converse(self, stream: AsrStream) -> None:
+        sending = asyncio.create_task(self._send(stream), name=f"asr-send-{self.number}")
+        receiving = asyncio.create_task(self._receive(stream), name=f"asr-receive-{self.number}")
+        try:
+            done, _ = await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
+            if receiving not in done:
+                # All is sent, or sending failed: that is the failure to tell.
+                sending.result()
+            await receiving
+        finally:
+            for task in (sending, receiving):
+                task.cancel()
+            await asyncio.gather(sending, receiving, return_exceptions=True)
+
+    async def _send(self, stream: AsrStream) -> None:
+        asked_force_eou = False
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            least = 1 if self._flush_wanted or self._finish else self._message_samples
+            self._flush_wanted = False
+            while "closed" not in self._finish and (waiting := self._log.end - self._sent_sample) >= least:
+                until = self._sent_sample + min(waiting, self._message_samples)
+                await stream.send(self._log.read(self._sent_sample, until))
+                self._sent_sample = until
+            if "half_close" in self._finish:
+                await stream.half_close()
+                return
+            if "force_eou" in self._finish and not asked_force_eou:
+                asked_force_eou = True
+                await stream.force_end_of_utterance()
+
+    async def _receive(self, stream: AsrStream) -> None:
+        async for result in stream.results():
+            if "closed" in self._finish:
+                continue
+            await self._post(
+                AsrResult(
+                    self.number,
+                    result.text,
+                    len(result.text.split()),
+                    result.is_final,
+                    first_pass_end=not result.is_final and result.stability >= FIRST_PASS_STABILITY,
+                )
+            )
+            if result.is_final:
+                self.unfinalized_sample = self._finalized_by(result)
+
+    def _finalized_by(self, result: Recognition) -> int:
+        """Where the audio that `result` finalises ends; what the server does not say is taken as all that was sent."""
+        if result.audio_processed_ms <= 0:
+            return self._sent_sample
+        processed = int(result.audio_processed_ms * self._config.sample_rate_hz / 1000)
+        return max(self.unfinalized_sample, min(self._sent_sample, self._opened_at_sample + processed))

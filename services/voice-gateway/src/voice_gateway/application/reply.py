@@ -1,0 +1,183 @@
+"""One answer: text from the language model, cut into phrases, spoken phrase by phrase into the downlink.
+
+Two tasks with a short queue between them: reading text goes on while a phrase is synthesised, and the next phrase is
+synthesised while the one before it plays. Nothing is heard before the machine releases the generation.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from voice_gateway.application.config import CallConfig
+from voice_gateway.application.downlink import Downlink
+from voice_gateway.application.messages import AnswerTextOut
+from voice_gateway.application.ports import AudioTools, Backends, LlmRequest, SpeechChunk, Telemetry, TtsRequest
+from voice_gateway.domain.actions import SpeakVerbatim, StartReply
+from voice_gateway.domain.errors import BackendError
+from voice_gateway.domain.events import (
+    AudioReady,
+    Event,
+    PhraseAudio,
+    PhraseCut,
+    ReplyEnded,
+    ReplyStarted,
+    ReplyTrouble,
+)
+from voice_gateway.domain.phrases import PhraseCutter
+from voice_gateway.domain.speech_text import SpeechCleaner
+
+QUEUED_PHRASES = 8
+"""Phrases that wait for synthesis; beyond it the language model's stream is not read."""
+
+AHEAD_MS_PER_PHRASE = 2_500
+"""Audio that stands for one phrase ahead: a phrase of 40 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Phrase:
+    index: int
+    text: str
+
+
+class Reply:
+    """One answer. `run` is its task; cancelling it closes every request it made."""
+
+    def __init__(
+        self,
+        order: StartReply | SpeakVerbatim,
+        *,
+        call_id: str,
+        config: CallConfig,
+        output_rate_hz: int,
+        backends: Backends,
+        tools: AudioTools,
+        downlink: Downlink,
+        telemetry: Telemetry,
+        post: Callable[[Event], Awaitable[None]],
+    ) -> None:
+        self._order = order
+        self._turn = order.turn
+        self._call_id = call_id
+        self._config = config
+        self._output_rate_hz = output_rate_hz
+        self._backends = backends
+        self._downlink = downlink
+        self._telemetry = telemetry
+        self._post = post
+        self._resampler = tools.resampler(config.tts.sample_rate_hz, output_rate_hz)
+        self._cutter = PhraseCutter(config.phrases)
+        self._cleaner = SpeechCleaner()
+        self._phrases: asyncio.Queue[_Phrase | None] = asyncio.Queue(QUEUED_PHRASES)
+        self._cut_phrases = 0
+        self._sound = False
+
+    async def run(self) -> None:
+        """Make the answer, and wait until the caller has heard it."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._write(), name=f"reply-text-{self._turn}")
+            tasks.create_task(self._speak(), name=f"reply-speech-{self._turn}")
+        if self._sound:
+            await self._downlink.played_out(self._order.generation)
+        await self._post(ReplyEnded(self._turn))
+
+    # ---- text -------------------------------------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        try:
+            if isinstance(self._order, SpeakVerbatim):
+                await self._post(ReplyStarted(self._turn))
+                await self._add_text(self._order.text)
+            else:
+                await self._ask_model(self._order)
+        except BackendError as error:
+            await self._report_trouble(error)
+        await self._cut(self._cutter.flush())
+        await self._phrases.put(None)
+
+    async def _ask_model(self, order: StartReply) -> None:
+        llm = self._config.llm
+        request = LlmRequest(
+            model=llm.model,
+            messages=order.messages,
+            temperature=llm.temperature,
+            max_tokens=llm.max_tokens,
+            first_token_timeout_ms=llm.first_token_timeout_ms,
+            token_timeout_ms=llm.token_timeout_ms,
+            call_id=self._call_id,
+        )
+        started = False
+        async with self._backends.llm.stream(request) as deltas:
+            async for delta in deltas:
+                if not delta.text:
+                    continue
+                if not started:
+                    started = True
+                    await self._post(ReplyStarted(self._turn))
+                self._telemetry.llm_tokens(1)
+                await self._add_text(delta.text)
+
+    async def _add_text(self, text: str) -> None:
+        self._downlink.post(AnswerTextOut(self._turn, text))
+        await self._cut(self._cutter.push(text))
+
+    async def _cut(self, phrases: list[str]) -> None:
+        for phrase in phrases:
+            if spoken := self._cleaner.clean(phrase):
+                index, self._cut_phrases = self._cut_phrases, self._cut_phrases + 1
+                await self._post(PhraseCut(self._turn, index, spoken, len(spoken)))
+                await self._phrases.put(_Phrase(index, spoken))
+
+    # ---- speech -----------------------------------------------------------------------------------------------------
+
+    async def _speak(self) -> None:
+        ahead_ms = self._config.tts.phrases_ahead * AHEAD_MS_PER_PHRASE
+        silent = False
+        while (phrase := await self._phrases.get()) is not None:
+            if silent:
+                continue
+            await self._downlink.room_for(self._order.generation, ahead_ms)
+            try:
+                await self._synthesize(phrase)
+            except BackendError as error:
+                # The text goes on without a voice.
+                silent = True
+                await self._report_trouble(error)
+        if self._resampler is not None and self._sound:
+            await self._downlink.feed(self._order.generation, self._resampler.flush())
+
+    async def _synthesize(self, phrase: _Phrase) -> None:
+        tts = self._config.tts
+        request = TtsRequest(
+            text=phrase.text,
+            language_code=tts.language_code,
+            voice=tts.voice,
+            sample_rate_hz=tts.sample_rate_hz,
+            model=tts.model,
+            call_id=self._call_id,
+            first_audio_timeout_ms=tts.first_audio_timeout_ms,
+            chunk_timeout_ms=tts.chunk_timeout_ms,
+        )
+        self._telemetry.tts_characters(len(phrase.text))
+        samples = 0
+        word_ends: list[int] = []
+        async with self._backends.tts.synthesize(request) as chunks:
+            async for chunk in chunks:
+                word_ends += [word.end_ms * self._output_rate_hz // 1000 for word in chunk.words]
+                samples += await self._feed(chunk)
+        if samples == 0:
+            message = "The voice gave no sound for part of the answer; it may not speak this language."
+            await self._post(ReplyTrouble(self._turn, "tts", "TTS_NO_AUDIO", message, retryable=False))
+        await self._post(PhraseAudio(self._turn, phrase.index, samples, tuple(word_ends)))
+
+    async def _feed(self, chunk: SpeechChunk) -> int:
+        pcm = chunk.pcm if self._resampler is None else self._resampler.process(chunk.pcm)
+        if pcm:
+            await self._downlink.feed(self._order.generation, pcm)
+            if not self._sound:
+                self._sound = True
+                await self._post(AudioReady(self._turn))
+        return len(pcm) // 2
+
+    async def _report_trouble(self, error: BackendError) -> None:
+        self._telemetry.backend_error(error.kind, error.reason)
+        await self._post(ReplyTrouble(self._turn, error.kind, error.reason, str(error), error.retryable))

@@ -1,0 +1,103 @@
+"""What comes from the caller, turned into audio for the ears and events for the machine."""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from voice_gateway.application.config import Limits
+from voice_gateway.application.downlink import Downlink
+from voice_gateway.application.hearing import Hearing
+from voice_gateway.application.inbox import Inbox
+from voice_gateway.application.messages import (
+    AudioIn,
+    ControlIn,
+    DtmfIn,
+    EventKind,
+    EventOut,
+    Hello,
+    Inbound,
+    PlayedIn,
+    PongOut,
+    SpeakIn,
+    TextIn,
+    Wish,
+)
+from voice_gateway.application.ports import CallTransport
+from voice_gateway.domain.errors import ChunkTooLarge, InvalidMessage, TextTooLong, UnexpectedMessage
+from voice_gateway.domain.events import Ask, Asked, InputClosed, Played, SpeakRequest, TextTurn
+
+ASKS = {Wish.INTERRUPT: Ask.INTERRUPT, Wish.COMMIT_AUDIO: Ask.COMMIT_AUDIO, Wish.CANCEL: Ask.CANCEL}
+
+
+class Uplink:
+    """Reads one caller. A message that makes no sense is answered with an ERROR event and changes nothing; one that
+    breaks the protocol (a second config, an outsized chunk) ends the call.
+    """
+
+    def __init__(
+        self, transport: CallTransport, hearing: Hearing, downlink: Downlink, inbox: Inbox, limits: Limits
+    ) -> None:
+        self._transport = transport
+        self._hearing = hearing
+        self._downlink = downlink
+        self._inbox = inbox
+        self._limits = limits
+        self.last_message_ms = 0
+        self.last_audio_ms = 0
+        self.held_back = False
+        """Reading waits because the caller is far ahead of real time."""
+        self.closed = False
+        """The caller has half-closed."""
+
+    async def run(self) -> None:
+        """Read until the caller half-closes. Raises BadRequest."""
+        while (message := await self._transport.receive()) is not None:
+            self.last_message_ms = self._inbox.now()
+            await self._take(message)
+        await self._hearing.close()
+        self.closed = True
+        await self._inbox.put(InputClosed())
+
+    async def _take(self, message: Inbound) -> None:
+        match message:
+            case AudioIn(pcm):
+                if len(pcm) > self._limits.max_chunk_bytes:
+                    limit = self._limits.max_chunk_bytes
+                    raise ChunkTooLarge(f"audio_chunk has {len(pcm)} bytes; at most {limit} are allowed.")
+                self.last_audio_ms = self._inbox.now()
+                await self._hearing.audio(pcm)
+                self.last_audio_ms = self._inbox.now()
+            case TextIn(text):
+                await self._text("text_input", text, lambda words: TextTurn(text, words, self._heard()))
+            case SpeakIn(text, firm):
+                await self._text("speak.text", text, lambda words: SpeakRequest(text, words, firm, self._heard()))
+            case ControlIn(Wish.PING, ping_id):
+                self._downlink.post(PongOut(ping_id))
+            case ControlIn(wish):
+                if wish in ASKS:
+                    await self._inbox.put(Asked(ASKS[wish], self._heard()))
+                else:
+                    self._refuse(InvalidMessage(f"control {wish.value} is not offered by this gateway."))
+            case PlayedIn(generation, samples):
+                if not self._downlink.acknowledge(generation, samples):
+                    await self._inbox.put(Played(generation, samples))
+            case DtmfIn():
+                self._refuse(InvalidMessage("dtmf is not offered by this gateway."))
+            case Hello():
+                raise UnexpectedMessage("config may only be sent once, as the first message.")
+            case _:
+                assert_never(message)
+
+    async def _text(self, field: str, text: str, event: Callable[[int], TextTurn | SpeakRequest]) -> None:
+        limit = self._limits.max_text_characters
+        if len(text) > limit:
+            self._refuse(TextTooLong(f"{field} has {len(text)} characters; at most {limit} are allowed."))
+        elif words := len(text.split()):
+            await self._inbox.put(event(words))
+        else:
+            self._refuse(InvalidMessage(f"{field} is empty; there is nothing to say."))
+
+    def _heard(self) -> int:
+        return self._downlink.heard_samples()
+
+    def _refuse(self, error: InvalidMessage | TextTooLong) -> None:
+        self._downlink.post(EventOut(0, EventKind.ERROR, str(error), error.reason, error.retryable))
