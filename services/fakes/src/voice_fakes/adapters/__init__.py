@@ -1,0 +1,1 @@
+"""gRPC and HTTP edges of the fakes."""

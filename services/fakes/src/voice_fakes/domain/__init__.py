@@ -1,0 +1,1 @@
+"""What the fakes do and when, over numbers and given times."""
