@@ -1,0 +1,310 @@
+"""Scriptable backends on virtual time: Riva and NIM with delays, stalls, resets and garbage, without a network."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from voice_gateway.application.ports import (
+    AsrRequest,
+    AsrStream,
+    Backends,
+    BackendWish,
+    LlmDelta,
+    LlmRequest,
+    Recognition,
+    SpeechChunk,
+    SpokenWord,
+    TtsRequest,
+)
+from voice_gateway.domain.errors import BackendError, BackendUnavailable
+
+FOREVER_S = 3600.0
+
+
+@dataclass(slots=True)
+class Logged:
+    """Something that a fake saw, with the loop's time in ms."""
+
+    at_ms: float
+    what: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Log:
+    """What all fakes of a test saw, in order."""
+
+    entries: list[Logged] = field(default_factory=list)
+
+    def add(self, what: str, detail: str = "") -> None:
+        """Note something now."""
+        self.entries.append(Logged(asyncio.get_running_loop().time() * 1000, what, detail))
+
+    def of(self, what: str) -> list[Logged]:
+        """Entries of one kind."""
+        return [entry for entry in self.entries if entry.what == what]
+
+
+@dataclass(slots=True)
+class AsrScript:
+    """How the fake recogniser behaves. Speech is any sample that is not zero."""
+
+    transcripts: Sequence[str] = ("what time is it",)
+    """One for each utterance that has speech, in turn; the last one repeats."""
+    final_after_speech_end_ms: float | None = 300
+    """Its own endpointing; None: it waits to be asked."""
+    honours_force_eou: bool = True
+    answer_ms: float = 10
+    """From being asked (`force_eou`, half-close) to the final result."""
+    interim_every_ms: float = 200
+    """Audio time between interim results; each reveals one more word."""
+    break_after_ms: Sequence[float] = ()
+    """Streams that break after so much audio: the first value for the first stream, and so on; later ones hold."""
+    error: BackendError | None = None
+    """What a broken stream raises; a retryable BackendUnavailable if None."""
+    deaf: bool = False
+    """Never answers anything."""
+    refuse: BackendError | None = None
+    """Raised when a stream is opened."""
+
+
+class FakeAsr:
+    """A recogniser."""
+
+    def __init__(self, script: AsrScript, log: Log) -> None:
+        self.script = script
+        self.log = log
+        self.opened = 0
+        self._spoken = 0
+
+    @asynccontextmanager
+    async def open(self, request: AsrRequest) -> AsyncIterator[AsrStream]:
+        """Open a stream."""
+        if self.script.refuse is not None:
+            raise self.script.refuse
+        stream = _FakeAsrStream(self, request, self.opened)
+        self.opened += 1
+        self.log.add("asr_opened", request.language_code)
+        try:
+            yield stream
+        finally:
+            self.log.add("asr_closed", "half_close" if stream.half_closed else "cancelled")
+
+    def next_transcript(self) -> str:
+        """The words of the next utterance."""
+        index = min(self._spoken, len(self.script.transcripts) - 1)
+        self._spoken += 1
+        return self.script.transcripts[index]
+
+    def give_back(self) -> None:
+        """A stream broke before its final result: its words are said again on the next."""
+        self._spoken -= 1
+
+
+class _FakeAsrStream:
+    def __init__(self, owner: FakeAsr, request: AsrRequest, number: int) -> None:
+        self.half_closed = False
+        self._owner = owner
+        self._rate_hz = request.sample_rate_hz
+        limits = owner.script.break_after_ms
+        self._break_after_ms = limits[number] if number < len(limits) else None
+        self._results: asyncio.Queue[Recognition | BackendError | None] = asyncio.Queue()
+        self._words: list[str] = []
+        self._told = 0
+        self._received_ms = 0.0
+        self._voiced_ms = 0.0
+        self._endpoint: asyncio.TimerHandle | None = None
+
+    async def send(self, pcm: bytes) -> None:
+        """Take audio."""
+        script = self._owner.script
+        length_ms = len(pcm) / 2 * 1000 / self._rate_hz
+        self._received_ms += length_ms
+        self._owner.log.add("asr_audio", f"{length_ms:g}")
+        if self._break_after_ms is not None and self._received_ms >= self._break_after_ms:
+            if self._words:
+                self._owner.give_back()
+            self._cancel_endpoint()
+            error = script.error or BackendUnavailable("asr", "The recogniser broke off.")
+            self._results.put_nowait(error)
+            raise error
+        if any(pcm):
+            self._voiced_ms += length_ms
+            self._hear()
+        elif self._words and script.final_after_speech_end_ms is not None and self._endpoint is None:
+            # The silence in this message has already lasted for its length.
+            wait_s = max(0.0, script.final_after_speech_end_ms - length_ms) / 1000
+            self._endpoint = asyncio.get_running_loop().call_later(wait_s, self._finalize)
+
+    def _hear(self) -> None:
+        self._cancel_endpoint()
+        if not self._words:
+            self._words = self._owner.next_transcript().split()
+        due = min(len(self._words), int(self._voiced_ms / self._owner.script.interim_every_ms))
+        if due > self._told:
+            self._told = due
+            self._tell(Recognition(" ".join(self._words[:due]), is_final=False))
+
+    async def force_end_of_utterance(self) -> None:
+        """Be asked for the final result."""
+        self._owner.log.add("asr_force_eou")
+        if self._owner.script.honours_force_eou:
+            asyncio.get_running_loop().call_later(self._owner.script.answer_ms / 1000, self._finalize)
+
+    async def half_close(self) -> None:
+        """Be told that no more audio comes."""
+        self.half_closed = True
+        self._cancel_endpoint()
+
+        def finish() -> None:
+            self._finalize()
+            if not self._owner.script.deaf:
+                self._results.put_nowait(None)
+
+        asyncio.get_running_loop().call_later(self._owner.script.answer_ms / 1000, finish)
+
+    async def results(self) -> AsyncIterator[Recognition]:
+        """Results in order."""
+        while (result := await self._results.get()) is not None:
+            if isinstance(result, BackendError):
+                raise result
+            yield result
+
+    def _finalize(self) -> None:
+        self._cancel_endpoint()
+        words, self._words, self._told, self._voiced_ms = self._words, [], 0, 0.0
+        self._tell(Recognition(" ".join(words), is_final=True, audio_processed_ms=self._received_ms))
+
+    def _tell(self, result: Recognition) -> None:
+        if not self._owner.script.deaf:
+            self._owner.log.add("asr_final" if result.is_final else "asr_interim", result.text)
+            self._results.put_nowait(result)
+
+    def _cancel_endpoint(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.cancel()
+            self._endpoint = None
+
+
+@dataclass(slots=True)
+class LlmScript:
+    """How the fake language model behaves."""
+
+    replies: Sequence[str] = ("It is noon.",)
+    """One for each request, in turn; the last one repeats. A token is a word with the space before it."""
+    first_token_ms: float = 120
+    token_interval_ms: float = 10
+    fail_after_tokens: int | None = None
+    stall_after_tokens: int | None = None
+    error: BackendError | None = None
+
+
+class FakeLlm:
+    """A language model."""
+
+    def __init__(self, script: LlmScript, log: Log) -> None:
+        self.script = script
+        self.log = log
+        self.requests: list[LlmRequest] = []
+
+    @asynccontextmanager
+    async def stream(self, request: LlmRequest) -> AsyncIterator[AsyncIterator[LlmDelta]]:
+        """Start an answer."""
+        reply = self.script.replies[min(len(self.requests), len(self.script.replies) - 1)]
+        self.requests.append(request)
+        self.log.add("llm_request", request.messages[-1].text)
+        finished = False
+
+        async def deltas() -> AsyncIterator[LlmDelta]:
+            nonlocal finished
+            await asyncio.sleep(self.script.first_token_ms / 1000)
+            for index, word in enumerate(reply.split(" ")):
+                if index:
+                    await asyncio.sleep(self.script.token_interval_ms / 1000)
+                if index == self.script.stall_after_tokens:
+                    await asyncio.sleep(FOREVER_S)
+                if index == self.script.fail_after_tokens:
+                    raise self.script.error or BackendUnavailable("llm", "The language model broke off.")
+                yield LlmDelta(f" {word}" if index else word)
+            finished = True
+
+        try:
+            yield deltas()
+        finally:
+            self.log.add("llm_closed", "finished" if finished else "cancelled")
+
+
+@dataclass(slots=True)
+class TtsScript:
+    """How the fake synthesiser behaves."""
+
+    first_chunk_ms: float = 80
+    chunk_ms: float = 100
+    speed: float = 5.0
+    """Times real time."""
+    ms_per_character: float = 60
+    word_timings: bool = True
+    fail_on_phrase: int | None = None
+    mute: bool = False
+    error: BackendError | None = None
+
+
+class FakeTts:
+    """A synthesiser. Its audio is the phrase's number, repeated, so that listeners can tell what they heard."""
+
+    def __init__(self, script: TtsScript, log: Log) -> None:
+        self.script = script
+        self.log = log
+        self.requests: list[TtsRequest] = []
+
+    @asynccontextmanager
+    async def synthesize(self, request: TtsRequest) -> AsyncIterator[AsyncIterator[SpeechChunk]]:
+        """Start a phrase."""
+        number = len(self.requests)
+        self.requests.append(request)
+        self.log.add("tts_request", request.text)
+        finished = False
+
+        async def chunks() -> AsyncIterator[SpeechChunk]:
+            nonlocal finished
+            await asyncio.sleep(self.script.first_chunk_ms / 1000)
+            if number == self.script.fail_on_phrase:
+                raise self.script.error or BackendUnavailable("tts", "The voice broke off.")
+            length_ms = 0.0 if self.script.mute else len(request.text) * self.script.ms_per_character
+            words = _word_timings(request.text, length_ms) if self.script.word_timings else ()
+            sent_ms = 0.0
+            while sent_ms < length_ms:
+                part_ms = min(self.script.chunk_ms, length_ms - sent_ms)
+                samples = int(part_ms * request.sample_rate_hz / 1000)
+                sample = (number + 1).to_bytes(2, "little")
+                yield SpeechChunk(sample * samples, words if sent_ms == 0 else ())
+                sent_ms += part_ms
+                await asyncio.sleep(part_ms / self.script.speed / 1000)
+            finished = True
+
+        try:
+            yield chunks()
+        finally:
+            self.log.add("tts_closed", "finished" if finished else "cancelled")
+
+
+def _word_timings(text: str, length_ms: float) -> tuple[SpokenWord, ...]:
+    position = 0
+    timings: list[SpokenWord] = []
+    for word in text.split():
+        start_ms = position * length_ms / len(text)
+        position += len(word) + 1
+        timings.append(SpokenWord(word, int(start_ms), int(min(position, len(text)) * length_ms / len(text))))
+    return tuple(timings)
+
+
+class FixedBackends:
+    """A selection that always chooses the same."""
+
+    def __init__(self, backends: Backends) -> None:
+        self._backends = backends
+
+    def select(self, wish: BackendWish) -> Backends:  # noqa: ARG002 - the port's signature
+        """The backends, whatever is wished."""
+        return self._backends

@@ -1,0 +1,272 @@
+"""A gateway's inside with fake backends, and callers that speak by script. Made for virtual time."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from voice_gateway.application.call import Call, CallServices, SharedKnowledge
+from voice_gateway.application.clock import LoopClock
+from voice_gateway.application.config import CallConfig
+from voice_gateway.application.messages import (
+    AnswerTextOut,
+    AudioIn,
+    AudioOut,
+    Capability,
+    EventKind,
+    EventOut,
+    Hello,
+    Inbound,
+    Outbound,
+    TranscriptOut,
+)
+from voice_gateway.application.overrides import admit
+from voice_gateway.application.ports import Backends, Resampler
+from voice_gateway.domain.errors import BackendKind
+from voice_gateway.domain.report import TurnReport
+from voice_gateway.testing.backends import AsrScript, FakeAsr, FakeLlm, FakeTts, LlmScript, Log, TtsScript
+
+FRAME_MS = 20
+SPEECH_SAMPLE = b"\x40\x1f"
+ALL_CAPABILITIES = frozenset(Capability) - {Capability.CHECKPOINTS}
+
+
+class FakeVoice:
+    """Any sample that is not zero is speech."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self.frame_samples = sample_rate_hz * FRAME_MS // 1000
+
+    def is_speech(self, frame: bytes) -> bool:
+        """Judge one frame."""
+        return any(frame)
+
+
+class FakeAudioTools:
+    """Voice activity by sound or silence; resampling by repeating or skipping samples."""
+
+    def voice_activity(self, sample_rate_hz: int) -> FakeVoice:
+        """A detector."""
+        return FakeVoice(sample_rate_hz)
+
+    def resampler(self, from_hz: int, to_hz: int) -> Resampler | None:
+        """A crude resampler."""
+        return None if from_hz == to_hz else _Nearest(from_hz, to_hz)
+
+
+class _Nearest:
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        self._from_hz, self._to_hz = from_hz, to_hz
+
+    def process(self, pcm: bytes) -> bytes:
+        count = len(pcm) // 2 * self._to_hz // self._from_hz
+        places = (index * self._from_hz // self._to_hz * 2 for index in range(count))
+        return b"".join(pcm[place : place + 2] for place in places)
+
+    def flush(self) -> bytes:
+        return b""
+
+
+class FakeTelemetry:
+    """Keeps what is told to it."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.reports: list[TurnReport] = []
+
+    def call_started(self) -> None:
+        """Count."""
+        self.counts["call_started"] += 1
+
+    def call_ended(self, status: str) -> None:
+        """Count."""
+        self.counts[f"call_ended_{status}"] += 1
+
+    def call_refused(self, reason: str) -> None:
+        """Count."""
+        self.counts[f"call_refused_{reason}"] += 1
+
+    def turn_ended(self, report: TurnReport) -> None:
+        """Keep."""
+        self.reports.append(report)
+
+    def llm_tokens(self, count: int) -> None:
+        """Count."""
+        self.counts["llm_tokens"] += count
+
+    def tts_characters(self, count: int) -> None:
+        """Count."""
+        self.counts["tts_characters"] += count
+
+    def backend_error(self, kind: BackendKind, reason: str) -> None:
+        """Count."""
+        self.counts[f"{kind}_{reason}"] += 1
+
+    def stale_dropped(self, what: str) -> None:
+        """Count."""
+        self.counts[f"stale_{what}"] += 1
+
+
+class FixedConfig:
+    """A configuration that tests may replace."""
+
+    def __init__(self, config: CallConfig) -> None:
+        self.config = config
+
+    def current(self) -> CallConfig:
+        """The newest."""
+        return self.config
+
+
+@dataclass(slots=True)
+class Received:
+    """A message that reached the caller, with the loop's time in ms."""
+
+    at_ms: float
+    message: Outbound
+
+
+class FakeTransport:
+    """One caller's connection. `stall` makes writes wait; `lost` breaks it."""
+
+    def __init__(self) -> None:
+        self.inbound: asyncio.Queue[Inbound | None] = asyncio.Queue(maxsize=64)
+        self.received: list[Received] = []
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self._arrived = asyncio.Event()
+
+    async def receive(self) -> Inbound | None:
+        """The caller's next message."""
+        return await self.inbound.get()
+
+    async def send(self, message: Outbound) -> None:
+        """Take a message to the caller."""
+        await self.flowing.wait()
+        self.received.append(Received(asyncio.get_running_loop().time() * 1000, message))
+        self._arrived.set()
+
+    async def until_event(self, kind: EventKind, *, count: int = 1) -> Received:
+        """Wait for the `count`-th event of a kind."""
+        while len(found := [item for item in self.received if is_event(item.message, kind)]) < count:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return found[count - 1]
+
+    async def until_audio(self) -> Received:
+        """Wait for the first audio."""
+        while not (found := [item for item in self.received if isinstance(item.message, AudioOut)]):
+            self._arrived.clear()
+            await self._arrived.wait()
+        return found[0]
+
+    # ---- what was received ------------------------------------------------------------------------------------------
+
+    def events(self) -> list[str]:
+        """Kinds of the events received, in order."""
+        return [item.message.kind.value for item in self.received if isinstance(item.message, EventOut)]
+
+    def finals(self) -> list[str]:
+        """Final transcripts."""
+        return [i.message.text for i in self.received if isinstance(i.message, TranscriptOut) and i.message.final]
+
+    def interims(self) -> list[str]:
+        """Interim transcripts."""
+        return [i.message.text for i in self.received if isinstance(i.message, TranscriptOut) and not i.message.final]
+
+    def answer(self, turn: int) -> str:
+        """Text of a turn's answer."""
+        texts = (i.message for i in self.received if isinstance(i.message, AnswerTextOut))
+        return "".join(message.text for message in texts if message.turn == turn)
+
+    def audio(self, turn: int | None = None) -> list[Received]:
+        """Audio received, of one turn or all."""
+        return [
+            item
+            for item in self.received
+            if isinstance(item.message, AudioOut) and (turn is None or item.message.turn == turn)
+        ]
+
+
+def is_event(message: Outbound, kind: EventKind) -> bool:
+    """Whether `message` is an event of `kind`."""
+    return isinstance(message, EventOut) and message.kind is kind
+
+
+@dataclass(slots=True)
+class World:
+    """Fake backends, a configuration, and calls on them."""
+
+    asr: AsrScript = field(default_factory=AsrScript)
+    llm: LlmScript = field(default_factory=LlmScript)
+    tts: TtsScript = field(default_factory=TtsScript)
+    config: FixedConfig = field(default_factory=lambda: FixedConfig(CallConfig()))
+    log: Log = field(default_factory=Log)
+    telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
+    knowledge: SharedKnowledge = field(default_factory=SharedKnowledge)
+
+    @asynccontextmanager
+    async def call(self, hello: Hello | None = None) -> AsyncIterator["Caller"]:
+        """A call in progress. On leaving, the caller half-closes and the call runs to its end; its error is raised."""
+        hello = hello or Hello(sample_rate_hz=16_000)
+        backends = Backends(FakeAsr(self.asr, self.log), FakeLlm(self.llm, self.log), FakeTts(self.tts, self.log))
+        services = CallServices(self.config, FakeAudioTools(), LoopClock(), self.telemetry, self.knowledge)
+        transport = FakeTransport()
+        call = Call(admit(hello, self.config.current()), transport, backends, services, call_id="call-1")
+        running = asyncio.create_task(call.run(), name="call")
+        caller = Caller(call, transport, running, backends, call.admitted.input_rate_hz)
+        try:
+            yield caller
+            if not running.done():
+                await caller.half_close()
+            await running
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+@dataclass(slots=True)
+class Caller:
+    """One scripted caller."""
+
+    call: Call
+    transport: FakeTransport
+    running: asyncio.Task[None]
+    backends: Backends
+    rate_hz: int
+
+    async def send(self, message: Inbound) -> None:
+        """Send any message."""
+        await self.transport.inbound.put(message)
+
+    async def speak(self, milliseconds: int, *, paced: bool = True) -> float:
+        """Speak in real time, or as fast as the gateway reads; gives the time of the end in ms."""
+        return await self._stream(SPEECH_SAMPLE, milliseconds, paced)
+
+    async def silence(self, milliseconds: int, *, paced: bool = True) -> float:
+        """Stream silence."""
+        return await self._stream(b"\x00\x00", milliseconds, paced)
+
+    async def silence_until(self, waiting: "asyncio.Task[Received]") -> Received:
+        """Stream silence until something happened."""
+        while not waiting.done():
+            await self.silence(FRAME_MS)
+        return waiting.result()
+
+    async def listen_for(self, kind: EventKind, *, count: int = 1) -> Received:
+        """Stream silence until an event arrives."""
+        return await self.silence_until(asyncio.create_task(self.transport.until_event(kind, count=count)))
+
+    async def half_close(self) -> None:
+        """Say nothing more."""
+        await self.transport.inbound.put(None)
+
+    async def _stream(self, sample: bytes, milliseconds: int, paced: bool) -> float:
+        frame = sample * (self.rate_hz * FRAME_MS // 1000)
+        loop = asyncio.get_running_loop()
+        for _ in range(milliseconds // FRAME_MS):
+            if paced:
+                await asyncio.sleep(FRAME_MS / 1000)
+            await self.transport.inbound.put(AudioIn(frame))
+        return loop.time() * 1000
