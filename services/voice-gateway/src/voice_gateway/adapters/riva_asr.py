@@ -20,6 +20,7 @@ from voice_gateway.adapters.riva_errors import (
     backend_error,
     broken_off,
     finished_error,
+    garbled,
     really_cancelled,
     timed_out,
 )
@@ -133,6 +134,8 @@ class RivaAsrStream:
             response = await self._read()
             if response is grpc.aio.EOF:
                 raise StopAsyncIteration
+            if response is None:
+                raise self._fail(garbled("asr"))
             self._ready.extend(recognitions(response.results))
         return self._ready.popleft()
 

@@ -77,6 +77,11 @@ def broken_off(kind: BackendKind, detail: str) -> BackendUnavailable:
     return BackendUnavailable(kind, f"The {NOUNS[kind]} ended the stream.", detail=detail)
 
 
+def garbled(kind: BackendKind) -> BackendError:
+    """The error for a message that cannot be parsed: grpc.aio logs it and hands over None."""
+    return BackendError(kind, f"What the {NOUNS[kind]} sent makes no sense.")
+
+
 def really_cancelled() -> bool:
     """Whether the running task is being cancelled. grpc.aio also raises `CancelledError` in a task that only reads a
     call which another task has cancelled; taken at its word, that would end the task without an error.

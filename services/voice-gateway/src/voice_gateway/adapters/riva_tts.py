@@ -14,7 +14,7 @@ import grpc.aio
 from riva.client.proto import riva_audio_pb2, riva_tts_pb2, riva_tts_pb2_grpc
 
 from voice_gateway.adapters.riva_channels import ChannelPool, RivaEndpoint
-from voice_gateway.adapters.riva_errors import backend_error, broken_off, really_cancelled, timed_out
+from voice_gateway.adapters.riva_errors import backend_error, broken_off, garbled, really_cancelled, timed_out
 from voice_gateway.application.ports import SpeechChunk, SpokenWord, TtsRequest
 from voice_gateway.domain.errors import BackendError
 
@@ -114,6 +114,8 @@ class _Phrase:
 
     async def _next(self) -> SpeechChunk:
         while (response := await self._call.read()) is not grpc.aio.EOF:
+            if response is None:
+                raise garbled("tts")
             self._note_timings(response.meta)
             pcm = self._odd + response.audio
             whole = len(pcm) & ~1

@@ -1,0 +1,92 @@
+"""Server-sent events of a chat completion, as far as an answer's text needs them.
+
+The format is that of the HTML standard, section "Server-sent events", with UTF-8 and "\\n" or "\\r\\n" as line ends;
+the payload is the "chat.completion.chunk" of OpenAI's API.
+"""
+
+import json
+from typing import Any
+
+from voice_gateway.adapters.openai_errors import Failure, StreamedError, garbled, status_failure
+from voice_gateway.application.ports import LlmDelta
+from voice_gateway.domain.errors import BackendError
+
+MAX_EVENT_BYTES = 1_048_576
+"""A token's event has some hundred bytes. Without a bound, a server that never ends a line would fill the memory."""
+
+OTHER_FORMATS = ("application/json", "text/html", "text/plain")
+"""Answers of servers that do not stream, and of proxies. Others are tried: some servers name no type."""
+
+
+class EventReader:
+    """Takes the bytes of a response, gives pieces of the answer."""
+
+    def __init__(self, *, model: str) -> None:
+        self._model = model
+        self._rest = b""
+        self._data: list[bytes] = []
+        self.finished = False
+        """The model has ended its answer."""
+        self.done = False
+        """The server has said that nothing follows."""
+
+    def check(self, content_type: str) -> None:
+        """Raises `BackendError` for a response that is no stream of events."""
+        if content_type.partition(";")[0].strip().lower() in OTHER_FORMATS:
+            raise garbled(f"content type {content_type!r} where an event stream was asked for")
+
+    def feed(self, chunk: bytes) -> list[LlmDelta]:
+        """Take the next bytes. Raises `BackendError` for what makes no sense, `StreamedError` for the server's own."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if len(self._rest) > MAX_EVENT_BYTES:
+            raise garbled("a line without end")
+        deltas: list[LlmDelta] = []
+        for line in lines:
+            self._line(line.removesuffix(b"\r"), deltas)
+        return deltas
+
+    def end(self) -> list[LlmDelta]:
+        """The response is over: the last event counts also without the empty line that should end it."""
+        deltas = self.feed(b"\n\n")
+        self.done = True
+        return deltas
+
+    def _line(self, line: bytes, deltas: list[LlmDelta]) -> None:
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].strip())
+        elif not line and self._data:
+            payload, self._data = b"\n".join(self._data), []
+            if not self.done:
+                self._event(payload, deltas)
+
+    def _event(self, payload: bytes, deltas: list[LlmDelta]) -> None:
+        if payload == b"[DONE]":
+            self.finished = self.done = True
+            return
+        try:
+            message = json.loads(payload)
+            if error := message.get("error"):
+                raise self._streamed(error)
+            choices = message.get("choices")
+            if not choices:
+                # The usage report, and the prompt's filter results of some servers.
+                return
+            delta = choices[0].get("delta") or {}
+            text = delta.get("content") or ""
+            reason = choices[0].get("finish_reason") or ""
+            if not isinstance(text, str) or not isinstance(reason, str):
+                raise garbled("text that is not text")
+        except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError) as error:
+            raise garbled(f"{type(error).__name__} in an event of {len(payload)} bytes") from error
+        if text or reason:
+            deltas.append(LlmDelta(text, reason))
+        self.finished = self.finished or bool(reason)
+
+    def _streamed(self, error: Any) -> StreamedError:
+        """An error that the server reports inside the stream, as vLLM and NIM do."""
+        detail = str(error)[:500]
+        code = error.get("code") if isinstance(error, dict) else None
+        if isinstance(code, int) and code >= 400:
+            return StreamedError(status_failure(code, detail, model=self._model))
+        failed = BackendError("llm", "The language model failed.", detail=detail)
+        return StreamedError(Failure(failed, may_retry=False))
