@@ -79,7 +79,7 @@ def _attach(proto: Status, detail: Any) -> None:
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Maps every exception of every shape of handler.
+    """Maps every exception of every shape of handler, coroutine or async generator.
 
     - An exception group counts as the first of its leaves that `to_status` knows.
     - What `to_status` does not know (None) is logged with its traceback and becomes INTERNAL "internal error".
@@ -123,7 +123,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                     await self._answer(error, context, method)
 
             return coroutine
-        return self._wrapped_sync(inner, method)
+
+        async def refuse(_request: Any, context: Any) -> None:
+            # grpc.aio would run it in a thread, where ending a stream with a status races with its last message.
+            await self._answer(TypeError(f"{method} is served by a function that is not async"), context, method)
+
+        return refuse
 
     def _wrapped_async_generator(self, inner: Callable[..., Any], method: str) -> Callable[..., Any]:
         async def async_generator(request: Any, context: Any) -> AsyncIterator[Any]:
@@ -137,24 +142,6 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 await self._answer(error, context, method)
 
         return async_generator
-
-    def _wrapped_sync(self, inner: Callable[..., Any], method: str) -> Callable[..., Any]:
-        """A handler that grpc.aio runs in a thread; a streaming one returns an iterator."""
-
-        def sync(request: Any, context: Any) -> Any:
-            try:
-                result = inner(request, context)
-            except Exception as error:  # noqa: BLE001 - see above
-                return self._answer_sync(error, context, method)
-            return sync_iterator(result, context) if isinstance(result, Iterator) else result
-
-        def sync_iterator(responses: Iterator[Any], context: Any) -> Iterator[Any]:
-            try:
-                yield from responses
-            except Exception as error:  # noqa: BLE001 - see above
-                self._answer_sync(error, context, method)
-
-        return sync
 
     async def _answer(self, error: BaseException, context: _Abortable, method: str) -> None:
         """End the call with the status of `error`. Always raises."""
@@ -170,11 +157,6 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             raise error
         status = self._status_of(error, method)
         await context.abort(*self._wire(status))
-
-    def _answer_sync(self, error: Exception, context: _Abortable, method: str) -> None:
-        if aborted := _aborted(error):
-            raise aborted
-        context.abort(*self._wire(self._status_of(error, method)))
 
     def _status_of(self, error: BaseException, method: str) -> RpcStatus:
         for leaf in leaf_errors(error):
@@ -193,7 +175,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _aborted(error: BaseException) -> BaseException | None:
-    """The leaf that says that a status was sent already. A synchronous context raises a bare Exception for it."""
+    """The leaf that says that a status was sent already."""
     for leaf in leaf_errors(error):
         if isinstance(leaf, grpc.aio.AbortError):
             return leaf
