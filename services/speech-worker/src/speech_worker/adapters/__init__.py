@@ -1,0 +1,1 @@
+"""The world outside: Riva's gRPC services and Prometheus."""

@@ -1,0 +1,1 @@
+"""Speech engines, one technology per file; `catalog` knows them by name."""
