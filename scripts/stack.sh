@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Sourced by demo.sh and talk.sh: start the embedded stack on free loopback ports, and end it however the script ends.
+# After `start_stack`: GATEWAY holds the gateway's address, STACK_LOGS the folder with the services' logs.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bin=$PWD/.venv/bin
+STACK_PIDS=()
+
+stop_stack() {
+  local pid
+  trap - EXIT INT TERM
+  for pid in ${STACK_PIDS[@]+"${STACK_PIDS[@]}"}; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in ${STACK_PIDS[@]+"${STACK_PIDS[@]}"}; do
+    for _ in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+  STACK_PIDS=()
+}
+
+# start_service NAME COMMAND...: in the background, its log under STACK_LOGS; sets ADDRESS from its "ready" line.
+start_service() {
+  local name=$1 began=$SECONDS pid
+  shift
+  "$@" >"$STACK_LOGS/$name.log" 2>&1 </dev/null &
+  pid=$!
+  STACK_PIDS+=("$pid")
+  until ADDRESS=$("$bin/python" scripts/ready_address.py "$STACK_LOGS/$name.log"); do
+    if ! kill -0 "$pid" 2>/dev/null; then
+      echo "$name did not start. The end of its log ($STACK_LOGS/$name.log):" >&2
+      tail -n 5 "$STACK_LOGS/$name.log" >&2
+      exit 1
+    fi
+    [ $((SECONDS - began)) -lt 60 ] || { echo "$name is not ready after 60 s; see $STACK_LOGS/$name.log" >&2; exit 1; }
+    sleep 0.1
+  done
+}
+
+start_stack() {
+  STACK_LOGS=${STACK_LOGS:-$PWD/out/logs}
+  mkdir -p "$STACK_LOGS"
+  trap 'stop_stack' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  local speech llm=${LLM_BASE_URL:-}
+  if [ -n "${RIVA_URI:-}" ]; then
+    speech=$RIVA_URI
+  else
+    start_service speech-worker env SPEECH_LISTEN_ADDRESS=127.0.0.1:0 "$bin/speech-worker"
+    speech=$ADDRESS
+  fi
+  if [ -z "$llm" ]; then
+    start_service responder env RESPONDER_LISTEN_ADDRESS=127.0.0.1:0 "$bin/offline-responder"
+    llm=http://$ADDRESS/v1
+  fi
+  start_service gateway env RIVA_URI="$speech" LLM_BASE_URL="$llm" GATEWAY_LISTEN_ADDRESS=127.0.0.1:0 \
+    METRICS_LISTEN_ADDRESS=127.0.0.1:0 "$bin/voice-gateway"
+  # shellcheck disable=SC2034  # read by the scripts that source this one
+  GATEWAY=$ADDRESS
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Lint, types and tests. Usage: scripts/test.sh [lint|types|unit]   (all of them without an argument)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=$PWD/.venv/bin
+
+lint() {
+  echo "== lint"
+  "$bin/ruff" check .
+  "$bin/ruff" format --check --quiet .
+  "$bin/buf" lint proto
+}
+
+types() {
+  echo "== types"
+  # A service at a time: test modules of different services share names.
+  local service
+  for service in services/*/; do
+    [ -d "$service/src" ] || continue
+    if compgen -G "$service/tests/*" >/dev/null; then set -- "$service/src" "$service/tests"; else set -- "$service/src"; fi
+    "$bin/mypy" "$@" | sed "s|^Success|${service%/}: Success|" || exit 1
+  done
+  "$bin/mypy" bench scripts tests
+}
+
+unit() {
+  echo "== tests"
+  "$bin/pytest" -n 2 --dist loadgroup "$@"
+}
+
+case ${1:-all} in
+  lint) lint ;;
+  types) types ;;
+  unit) shift; unit "$@" ;;
+  all) lint; types; unit ;;
+  *) echo "usage: scripts/test.sh [lint|types|unit]" >&2; exit 2 ;;
+esac
