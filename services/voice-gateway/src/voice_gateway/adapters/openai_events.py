@@ -64,7 +64,7 @@ class EventReader:
             self.finished = self.done = True
             return
         try:
-            message = json.loads(payload)
+            message = json.loads(payload.decode())
             if error := message.get("error"):
                 raise self._streamed(error)
             choices = message.get("choices")

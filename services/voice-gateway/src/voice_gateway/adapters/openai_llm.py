@@ -9,10 +9,10 @@ Retries are made here as well, because the SDK's stop at the response's headers 
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import openai
@@ -113,22 +113,31 @@ class OpenAiLlm:
         spread = random.uniform(0.75, 1.25)  # noqa: S311 - nothing secret depends on it
         return self.endpoint.backoff_ms / 1000 * float(1 << (attempt - 1)) * spread
 
-    def _send(self, request: LlmRequest) -> Any:
-        """The SDK's context manager around one request; nothing is sent until it is entered."""
+    async def _send(self, request: LlmRequest) -> httpx2.Response:
+        """The response, its body still to be read.
+
+        The SDK's general method instead of `chat.completions.create`, whose conversion of typed arguments changes nothing
+        here and costs 1.1 ms of CPU, more than the rest of the request with 0.9 ms.
+        """
         headers = dict(self._headers)
         if request.call_id:
             headers["X-Request-Id"] = request.call_id
-        messages: list[Any] = [
-            {"role": message.role.value, "content": message.sent_text} for message in request.messages
-        ]
-        return self._client.chat.completions.with_streaming_response.create(
-            model=request.model,
-            messages=messages,
-            temperature=request.temperature,
-            max_tokens=request.max_tokens,
+        body = {
+            "model": request.model,
+            "messages": [{"role": said.role.value, "content": said.sent_text} for said in request.messages],
+            "temperature": request.temperature,
+            "max_tokens": request.max_tokens,
+            "stream": True,
+        }
+        response: Any = await self._client.post(
+            "/chat/completions",
+            cast_to=httpx2.Response,
+            body=body,
+            options={"headers": headers},
             stream=True,
-            extra_headers=headers,
+            stream_cls=openai.AsyncStream[Any],
         )
+        return cast(httpx2.Response, response)
 
 
 def _client(endpoint: LlmEndpoint) -> openai.AsyncOpenAI:
@@ -169,16 +178,15 @@ class _Answer:
         self._token_timeout_s = request.token_timeout_ms / 1000
         self._events = EventReader(model=request.model)
         self._ready: deque[LlmDelta] = deque()
-        self._manager: Any = None
-        self._body: Any = None
+        self._response: httpx2.Response | None = None
+        self._body: AsyncIterator[bytes] | None = None
 
-    async def begin(self, manager: Any) -> None:
+    async def begin(self, sending: Awaitable[httpx2.Response]) -> None:
         """Send the request and wait for the first piece. Raises `_Retryable` or `BackendError`."""
         try:
-            response = await manager.__aenter__()
-            self._manager = manager
-            self._events.check(response.headers.get("content-type", ""))
-            self._body = response.iter_bytes()
+            self._response = await sending
+            self._events.check(self._response.headers.get("content-type", ""))
+            self._body = self._response.aiter_bytes()
             await self._fill()
         except FAILURES as error:
             failure = failure_of(error, model=self._model)
@@ -209,25 +217,30 @@ class _Answer:
     async def _fill(self) -> None:
         """Read until there is a piece, or the answer has ended."""
         while not self._ready and not self._events.done:
-            chunk = await anext(self._body, b"")
+            chunk = await self._read()
             self._ready.extend(self._events.feed(chunk) if chunk else self._events.end())
             if not chunk:
                 if not self._events.finished:
                     raise unfinished()
                 return
 
+    async def _read(self) -> bytes:
+        """The next bytes of the response, empty at its end."""
+        assert self._body is not None
+        return await anext(self._body, b"")
+
     async def close(self) -> None:
         """Close the request. A connection whose response was read to its end is kept for the next answer."""
-        manager, self._manager = self._manager, None
-        if manager is None:
+        response, self._response = self._response, None
+        if response is None:
             return
         try:
             if self._events.done:
                 with suppress(TimeoutError, *FAILURES):
                     async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                        while await anext(self._body, b""):
+                        while await self._read():
                             pass
         finally:
             with suppress(TimeoutError, *FAILURES):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await manager.__aexit__(None, None, None)
+                    await response.aclose()
