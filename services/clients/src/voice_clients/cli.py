@@ -89,7 +89,7 @@ def _add_talk(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DEVICE", help="loudspeaker: number or part of its name")
     parser.add_argument("--push-to-talk", "--ptt", action="store_true", help="listen only while space says so")
     parser.add_argument("--text", action="store_true", help="type in place of speaking")
-    parser.add_argument("--no-speaker", action="store_true", help="show the answer without playing it")
+    parser.add_argument("--no-speaker", action="store_false", dest="speaker", help="show the answer without playing it")
 
 
 def security_of(arguments: argparse.Namespace) -> Security:
@@ -146,6 +146,34 @@ async def _say(arguments: argparse.Namespace) -> int:
         view.close()
 
 
+async def _talk(arguments: argparse.Namespace) -> int:
+    from voice_clients import talk  # noqa: PLC0415
+    from voice_clients.view import PlainView, open_view  # noqa: PLC0415
+
+    options = talk.TalkOptions(
+        target=_target_of(arguments),
+        security=security_of(arguments),
+        api_key=arguments.api_key,
+        config=CallConfig(
+            language_code=arguments.language,
+            session_id=_session_of(arguments),
+            capabilities=talk.capabilities(speaker=arguments.speaker),
+            overrides=Overrides(tts_voice=arguments.voice),
+        ),
+        rate_hz=_rate_of(arguments),
+        input=arguments.input,
+        output=arguments.output,
+        push_to_talk=arguments.push_to_talk,
+        text=arguments.text,
+        speaker=arguments.speaker,
+    )
+    view = PlainView() if arguments.text else open_view()  # a live region would overwrite the line being typed
+    try:
+        return await talk.Talk(options, view).run()
+    finally:
+        view.close()
+
+
 async def _check(arguments: argparse.Namespace) -> int:
     from voice_clients.check import check  # noqa: PLC0415
 
@@ -156,6 +184,15 @@ def _run_command(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "say":
             return asyncio.run(_say(arguments))
+        case "talk":
+            try:
+                return asyncio.run(_talk(arguments))
+            except (KeyboardInterrupt, asyncio.CancelledError):
+                return 0  # the way to end a talk
+        case "devices":
+            from voice_clients.devices import show_devices  # noqa: PLC0415
+
+            return show_devices(as_json=arguments.as_json)
         case "check":
             return asyncio.run(_check(arguments))
         case _:

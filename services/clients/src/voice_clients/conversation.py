@@ -28,7 +28,7 @@ class State(Enum):
     LISTENING = "listening"
     THINKING = "thinking"
     SPEAKING = "speaking"
-    OVER = "over"
+    OVER = "not connected"
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ class Conversation:
             return self._begin(number)
         return self.turn
 
-    def apply(self, event: CallEvent) -> None:  # noqa: C901 - one line for each kind of event
+    def apply(self, event: CallEvent) -> None:
         """Take one event."""
         match event:
             case Session():

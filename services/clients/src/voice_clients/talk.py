@@ -1,0 +1,329 @@
+"""`voice talk`: a conversation by microphone and loudspeaker, or by keyboard."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from voice_clients.caller import Call, CallConfig, connect
+from voice_clients.channel import Security
+from voice_clients.conversation import Conversation, State
+from voice_clients.errors import (
+    BadInputError,
+    CallError,
+    ConnectionLostError,
+    GatewayFullError,
+    GatewayUnreachableError,
+)
+from voice_clients.events import (
+    MODERN,
+    CallEvent,
+    Capability,
+    Ended,
+    Event,
+    EventKind,
+    GoAway,
+    Playback,
+    PlaybackAction,
+)
+from voice_clients.keyboard import Key, Keyboard
+from voice_clients.listener import deliver
+from voice_clients.sound import Device, Loudspeaker, Microphone, choose_device, choose_rates, level_db, list_devices
+from voice_clients.typing_lines import TypedLines
+from voice_clients.view import View
+
+ACK_EVERY_S = 0.15
+LEVEL_EVERY_S = 0.1
+RECONNECT_AFTER_S = (1.0, 2.0, 4.0, 8.0, 8.0)
+DEAD_BLOCKS = 150  # 3 s of exact zeros: a live microphone always hisses
+DEAD_MICROPHONE = (
+    "The microphone delivers nothing but exact silence. Is it muted? On macOS, allow your terminal under System "
+    "Settings, Privacy & Security, Microphone, and start it again."
+)
+STEADY_S = 10.0  # a call that lasted so long starts the counting of attempts over
+
+
+@dataclass(frozen=True, slots=True)
+class TalkOptions:
+    """What `voice talk` was asked for. `config` lacks its rates: the devices decide."""
+
+    target: str
+    security: Security
+    api_key: str | None
+    config: CallConfig
+    rate_hz: int | None
+    input: str | None
+    output: str | None
+    push_to_talk: bool
+    text: bool
+    speaker: bool
+
+
+@dataclass(slots=True)
+class MicrophoneSwitch:
+    """Whether what the microphone hears is sent. Closed, it sends silence: a recogniser's stream dies in a gap."""
+
+    push_to_talk: bool
+    open: bool
+
+    def words(self, *, can_hold: bool) -> str:
+        """For the foot of the terminal."""
+        if self.push_to_talk:
+            if self.open:
+                return "talking - let go of space to send" if can_hold else "talking - space sends"
+            return "hold space to talk, q quits" if can_hold else "space to talk, q quits"
+        return "open - space or m mutes, i interrupts, q quits" if self.open else "muted - space or m opens, q quits"
+
+
+class _Stop(Exception):
+    """Raised inside the task group of a call to leave it."""
+
+
+class Talk:
+    """The devices and the person; calls come and go when the gateway does."""
+
+    def __init__(self, options: TalkOptions, view: View) -> None:
+        self._options = options
+        self._view = view
+        self._keyboard = Keyboard()
+        self._switch = MicrophoneSwitch(options.push_to_talk, open=not options.push_to_talk)
+        self._microphone: Microphone | None = None
+        self._loudspeaker: Loudspeaker | None = None
+        self._lines: TypedLines | None = None
+        self._conversation = Conversation()
+        self._flushed = asyncio.Event()
+
+    async def run(self) -> int:
+        """Talk until the person ends it. Returns the exit status; raises VoiceError."""
+        with contextlib.ExitStack() as devices:
+            config = self._open_devices(devices)
+            if not self._options.text:
+                devices.enter_context(self._keyboard)
+                if self._switch.push_to_talk and not self._keyboard.available:
+                    raise BadInputError("--push-to-talk needs a terminal, to see the space key.")
+            devices.enter_context(_stop_on_signals())
+            try:
+                await self._calls(config)
+            except* _Stop:
+                pass
+        return 0
+
+    def _open_devices(self, devices: contextlib.ExitStack) -> CallConfig:
+        options = self._options
+        found: list[Device] = []
+        speaker = options.speaker
+        if not options.text or speaker:
+            try:
+                found = list_devices()
+                if options.text:
+                    choose_device(found, options.output, for_input=False)
+            except BadInputError as error:
+                if not options.text or options.output is not None:
+                    raise
+                speaker = False
+                self._view.note(f"{error} The answers are shown only.")
+        microphone = None if options.text else choose_device(found, options.input, for_input=True)
+        loudspeaker = choose_device(found, options.output, for_input=False) if speaker else None
+        input_hz, output_hz = choose_rates(microphone, loudspeaker, options.rate_hz)
+        if loudspeaker is not None:
+            self._loudspeaker = devices.enter_context(Loudspeaker(loudspeaker, output_hz))
+            self._view.note(f"loudspeaker: {loudspeaker.name}, {output_hz} Hz")
+        if microphone is not None:
+            self._microphone = devices.enter_context(Microphone(microphone, input_hz))
+            self._view.note(f"microphone: {microphone.name}, {input_hz} Hz")
+        else:
+            self._lines = TypedLines()
+        return replace(
+            options.config,
+            sample_rate_hz=input_hz if microphone is not None else output_hz,
+            output_sample_rate_hz=output_hz if loudspeaker is not None else 0,
+        )
+
+    async def _calls(self, config: CallConfig) -> None:
+        """Call, and call again when the gateway went away."""
+        attempt, reached_once = 0, False
+        while True:
+            begun_s = time.monotonic()
+            try:
+                async with connect(
+                    self._options.target, config, security=self._options.security, api_key=self._options.api_key
+                ) as call:
+                    reached_once = True
+                    await self._one_call(call)
+                    return
+            except* (ConnectionLostError, GatewayUnreachableError, GatewayFullError) as group:
+                error = _first(group)
+            if not reached_once or attempt >= len(RECONNECT_AFTER_S):
+                raise error
+            if time.monotonic() - begun_s > STEADY_S:
+                attempt = 0
+            wait_s = RECONNECT_AFTER_S[attempt]
+            attempt += 1
+            self._view.note(f"{error} Calling again in {wait_s:g} s; Ctrl-C ends.")
+            await self._wait_or_stop(wait_s)
+
+    async def _wait_or_stop(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while await self._keyboard.next() is not Key.QUIT:
+                    pass
+                raise _Stop
+
+    async def _one_call(self, call: Call) -> None:
+        self._conversation = Conversation()
+        if self._loudspeaker is not None:
+            self._loudspeaker.fresh_buffer()
+        if self._microphone is not None:
+            self._microphone.forget()
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(self._keys(call), name="keys")]
+            if self._loudspeaker is not None:
+                background.append(tasks.create_task(self._acknowledge(call, self._loudspeaker), name="acks"))
+            if self._microphone is not None:
+                background.append(tasks.create_task(self._record(call, self._microphone), name="microphone"))
+            if self._lines is not None:
+                background.append(tasks.create_task(self._type(call, self._lines), name="typing"))
+            async for event in call:
+                self._take(event)
+                if isinstance(event, Ended):
+                    event.raise_for_error()
+            await self._play_out()
+            for task in background:
+                task.cancel()
+
+    def _take(self, event: CallEvent) -> None:
+        if self._loudspeaker is not None:
+            with self._loudspeaker.lock:
+                deliver(event, self._loudspeaker.buffer)
+        self._conversation.apply(event)
+        self._view.show(event, self._conversation)
+        match event:
+            case Playback(action=PlaybackAction.FLUSH):
+                self._flushed.set()
+            case GoAway():
+                self._view.note(f"The gateway is about to stop ({event.reason or 'no reason given'}).")
+            case Event(kind=EventKind.END_OF_TURN) if self._lines is not None:
+                self._flushed.set()
+            case _:
+                pass
+
+    async def _play_out(self) -> None:
+        """The call has ended well: let the rest of the answer be heard."""
+        if self._loudspeaker is None:
+            return
+        with self._loudspeaker.lock:
+            self._loudspeaker.buffer.end_of_answer()
+            rest_s = self._loudspeaker.buffer.buffered_samples / self._loudspeaker.rate_hz
+        await asyncio.sleep(rest_s)
+
+    async def _record(self, call: Call, microphone: Microphone) -> None:
+        """Send what is heard, at the pace of the microphone."""
+        shown_s = 0.0
+        zeros: int | None = 0  # blocks of exact silence so far; None once a sound came or the person was told
+        with contextlib.suppress(CallError):  # the reader tells why the call ended
+            while True:
+                block = await microphone.read()
+                if zeros is not None:
+                    zeros = None if any(block) else zeros + 1
+                    if zeros == DEAD_BLOCKS:
+                        zeros = None
+                        self._view.note(DEAD_MICROPHONE)
+                await call.send_audio(block if self._switch.open else bytes(len(block)))
+                now_s = time.monotonic()
+                if now_s - shown_s >= LEVEL_EVERY_S:
+                    shown_s = now_s
+                    self._view.level(level_db(block), self._status(microphone))
+
+    def _status(self, microphone: Microphone) -> str:
+        words = self._switch.words(can_hold=self._keyboard.reports_releases)
+        if microphone.dropped_blocks:
+            words += f" - {microphone.dropped_blocks * 20} ms lost: the network is slow"
+        return words
+
+    async def _acknowledge(self, call: Call, loudspeaker: Loudspeaker) -> None:
+        with contextlib.suppress(CallError):
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ACK_EVERY_S):
+                        await self._flushed.wait()
+                self._flushed.clear()
+                with loudspeaker.lock:
+                    acks = loudspeaker.buffer.next_acks()
+                for ack in acks:
+                    await call.ack(ack.generation, ack.samples)
+
+    async def _type(self, call: Call, lines: TypedLines) -> None:
+        """Each line is a turn; the end of input says goodbye and waits for what is still to come."""
+        with contextlib.suppress(CallError):
+            while (line := await lines.next()) is not None:
+                if line.strip():
+                    await call.send_text(line.strip())
+            await call.half_close()
+
+    async def _keys(self, call: Call) -> None:
+        while True:
+            match await self._keyboard.next():
+                case Key.QUIT:
+                    raise _Stop
+                case Key.INTERRUPT:
+                    await self._interrupt(call)
+                case Key.MUTE if not self._switch.push_to_talk:
+                    self._switch.open = not self._switch.open
+                case Key.TALK_DOWN if not self._switch.push_to_talk:
+                    self._switch.open = not self._switch.open
+                case Key.TALK_DOWN if not self._switch.open:
+                    await self._start_talking(call)
+                case Key.TALK_DOWN | Key.TALK_UP if self._switch.push_to_talk and self._switch.open:
+                    await self._stop_talking(call)
+                case _:
+                    pass
+
+    async def _interrupt(self, call: Call) -> None:
+        session = self._conversation.session
+        if session is not None and "INTERRUPT" in session.controls:
+            with contextlib.suppress(CallError):
+                await call.interrupt()
+
+    async def _start_talking(self, call: Call) -> None:
+        self._switch.open = True
+        if self._conversation.state is State.SPEAKING:
+            await self._interrupt(call)
+
+    async def _stop_talking(self, call: Call) -> None:
+        """The turn ends now where the gateway can be told so; else after its own wait for silence."""
+        self._switch.open = False
+        session = self._conversation.session
+        if session is not None and "COMMIT_AUDIO" in session.controls:
+            with contextlib.suppress(CallError):
+                await call.commit_audio()
+
+
+def _first(group: BaseExceptionGroup[CallError]) -> CallError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, CallError)
+    return error
+
+
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the talk as Ctrl-C does, so that the terminal is put back."""
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    assert task is not None
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    for name in names:
+        loop.add_signal_handler(getattr(signal, name), task.cancel)
+    try:
+        yield
+    finally:
+        for name in names:
+            loop.remove_signal_handler(getattr(signal, name))
+
+
+def capabilities(*, speaker: bool) -> frozenset[Capability]:
+    """What `voice talk` announces; without a loudspeaker there is nothing to acknowledge, duck or pause."""
+    return MODERN if speaker else MODERN - {Capability.PLAYBACK_ACKS, Capability.PLAYBACK_CONTROL}

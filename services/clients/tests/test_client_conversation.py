@@ -1,0 +1,201 @@
+"""The story of a call, the waterfall, the views: from events to what a person reads."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from voice_clients.conversation import Conversation, State
+from voice_clients.events import (
+    AnswerAudio,
+    AnswerText,
+    CallEvent,
+    Ended,
+    Event,
+    EventKind,
+    Latency,
+    Playback,
+    PlaybackAction,
+    Session,
+    Stage,
+    Transcript,
+)
+from voice_clients.view import LiveView, PlainView, meter
+from voice_clients.waterfall import waterfall
+
+MS = 1_000_000
+
+
+def turn_events(number: int, start_ms: int) -> list[CallEvent]:
+    """One turn as the gateway tells it; 0 is a gateway that sends no numbers."""
+    at = start_ms * MS
+    return [
+        Transcript(at, number, 0, "what is", final=False),
+        Transcript(at + 300 * MS, number, 0, "what is it", final=True),
+        Event(at + 301 * MS, number, EventKind.PROCESSING),
+        AnswerText(at + 420 * MS, number, "It is "),
+        AnswerText(at + 430 * MS, number, "late."),
+        Event(at + 490 * MS, number, EventKind.SPEAKING),
+        AnswerAudio(at + 500 * MS, number, number, 0, bytes(640)),
+        AnswerAudio(at + 510 * MS, number, number, 320, bytes(640)),
+        Event(at + 900 * MS, number, EventKind.END_OF_TURN),
+        Event(at + 901 * MS, number + 1 if number else 0, EventKind.LISTENING),
+    ]
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_turns_are_told_apart_with_and_without_numbers(numbered: bool) -> None:
+    conversation = Conversation()
+    for number in (1, 2, 3):
+        conversation.speech_ended(number * 10_000 * MS)
+        for event in turn_events(number if numbered else 0, number * 10_000):
+            conversation.apply(event)
+    turns = conversation.told_turns()
+    assert [turn.number for turn in turns] == [1, 2, 3]
+    assert {(turn.transcript, turn.answer, turn.answer_samples) for turn in turns} == {
+        ("what is it", "It is late.", 640)
+    }
+    assert conversation.is_idle
+    assert conversation.state is State.LISTENING
+    assert [turn.response_ms() for turn in turns] == [500.0] * 3
+    assert turns[0].stages() == (
+        Stage("final transcript", 0.0, 300.0),
+        Stage("first answer text", 300.0, 420.0),
+        Stage("first answer audio", 420.0, 500.0),
+    )
+
+
+def test_a_turn_in_progress_is_not_idle() -> None:
+    conversation = Conversation()
+    assert conversation.is_idle
+    for event in turn_events(1, 0)[:-2]:
+        conversation.apply(event)
+        assert not conversation.is_idle
+
+
+def test_the_gateways_report_goes_before_what_is_measured_here() -> None:
+    conversation = Conversation()
+    for event in turn_events(1, 0):
+        conversation.apply(event)
+    report = Latency(0, 1, (Stage("endpoint", -20, 180),), "silence")
+    conversation.apply(report)
+    assert conversation.told_turns()[0].stages() == report.stages
+
+
+def test_a_flushed_answer_is_told_as_interrupted() -> None:
+    conversation = Conversation()
+    for event in turn_events(1, 0)[:-2]:
+        conversation.apply(event)
+    conversation.apply(Playback(0, PlaybackAction.FLUSH, 2, 0.0))
+    assert conversation.turn.interrupted
+
+
+ANY_EVENT = st.one_of(
+    st.builds(Transcript, st.just(1), st.integers(0, 4), st.just(0), st.text(max_size=5), final=st.booleans()),
+    st.builds(AnswerText, st.just(1), st.integers(0, 4), st.text(max_size=5)),
+    st.builds(AnswerAudio, st.just(1), st.integers(0, 4), st.just(0), st.just(0), st.binary(max_size=8)),
+    st.builds(Event, st.just(1), st.integers(0, 4), st.sampled_from(EventKind), st.text(max_size=5)),
+    st.builds(Playback, st.just(1), st.sampled_from(PlaybackAction), st.integers(0, 4), st.just(-15.0)),
+    st.builds(Latency, st.just(1), st.integers(0, 4), st.just(()), st.just("")),
+)
+
+
+@given(events=st.lists(ANY_EVENT, max_size=40))
+def test_any_order_of_events_is_survived_and_loses_no_answer(events: list[CallEvent]) -> None:
+    conversation = Conversation()
+    view = LiveView(Console(file=io.StringIO(), force_terminal=True, width=60))
+    for event in events:
+        conversation.apply(event)
+        view.show(event, conversation)
+    view.close()
+    numbers = [turn.number for turn in conversation.turns]
+    assert numbers == sorted(set(numbers))
+    told = "".join(sorted("".join(turn.answer for turn in conversation.turns)))
+    assert told == "".join(sorted("".join(event.text for event in events if isinstance(event, AnswerText))))
+
+
+def test_the_waterfall_puts_stages_on_one_time_line() -> None:
+    lines = waterfall(
+        [Stage("endpoint", 0, 200), Stage("llm_first_token", 200, 300), Stage("tts", 300, 400)],
+        width=60,
+        ascii_only=True,
+    )
+    assert lines[0] == "endpoint         ###############                  0 - 200 ms"
+    assert [line.index("#") for line in lines] == [17, 31, 39]
+    assert lines[2].rstrip().endswith("300 - 400 ms")
+    assert {len(line) for line in lines} == {59}
+
+
+@given(
+    stages=st.lists(
+        st.tuples(st.floats(-5000, 60_000), st.floats(0, 60_000)).map(lambda pair: Stage("s_t", pair[0], sum(pair))),
+        max_size=8,
+    ),
+    width=st.integers(20, 200),
+)
+def test_a_waterfall_never_outgrows_its_width(stages: list[Stage], width: int) -> None:
+    lines = waterfall(stages, width=width)
+    assert len(lines) == len(stages)
+    assert len({len(line) for line in lines}) <= 1
+    assert all(len(line) <= max(width, 70) for line in lines)
+
+
+def test_an_empty_waterfall_and_a_stage_without_length() -> None:
+    assert waterfall([]) == []
+    assert waterfall([Stage("x", 0, 0)], ascii_only=True)[0].split() == ["x", "#", "0", "-", "0", "ms"]
+
+
+def test_the_meter_runs_from_minus_60_to_0() -> None:
+    assert [meter(level, cells=4, ascii_only=True) for level in (-90.0, -60.0, -30.0, 0.0, 6.0)] == [
+        "----",
+        "----",
+        "##--",
+        "####",
+        "####",
+    ]
+
+
+def test_plain_lines_tell_a_turn_once(capsys: pytest.CaptureFixture[str]) -> None:
+    conversation, view = Conversation(), PlainView()
+    events = [
+        Session(0, "c1", 16_000, 16_000, 0, "", frozenset(), speak=False),
+        *turn_events(1, 0),
+        Ended(0, "OK", None),
+    ]
+    for event in events:
+        conversation.apply(event)
+        view.show(event, conversation)
+    view.close()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == ["call c1", "  ... what is", "you: what is it", "assistant: It is late."]
+    assert lines[4] == "latency of turn 1, 0 = final transcript (as measured here)"
+    assert lines[-1] == "  first audio of the answer reached this client 200 ms after the final transcript"
+    assert len(lines) == 8
+
+
+def test_the_live_view_keeps_what_is_finished_and_leaves_the_cursor_visible() -> None:
+    out = io.StringIO()
+    conversation, view = Conversation(), LiveView(Console(file=out, force_terminal=True, width=80))
+    for event in turn_events(1, 0):
+        conversation.apply(event)
+        view.show(event, conversation)
+    view.level(-20.0, "open")
+    view.close()
+    text = out.getvalue()
+    assert text.count("assistant: ") >= 1
+    assert "It is late." in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
+def test_markup_in_what_was_said_is_shown_as_it_is() -> None:
+    out = io.StringIO()
+    conversation, view = Conversation(), LiveView(Console(file=out, force_terminal=True, width=80, color_system=None))
+    events = turn_events(1, 0)
+    events[1] = Transcript(0, 1, 0, "[red]not a colour[/red]", final=True)
+    for event in events:
+        conversation.apply(event)
+        view.show(event, conversation)
+    view.close()
+    assert "[red]not a colour[/red]" in out.getvalue()
