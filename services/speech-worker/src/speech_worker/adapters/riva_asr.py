@@ -44,7 +44,7 @@ class RivaRecognition(riva_asr_pb2_grpc.RivaSpeechRecognitionServicer):  # type:
         self._metrics = metrics
 
     async def StreamingRecognize(  # noqa: N802 - names of the contract
-        self, request_iterator: AsyncIterator[Any], context: _Context
+        self, request_iterator: AsyncIterator[Any], _context: _Context
     ) -> AsyncIterator[Any]:
         """Config, then audio. One response per audio message; one more at the end where something became final."""
         first = await self._next(request_iterator)
@@ -70,14 +70,14 @@ class RivaRecognition(riva_asr_pb2_grpc.RivaSpeechRecognitionServicer):  # type:
             if results:
                 yield riva_wire.streaming_response(results, request_id)
 
-    async def Recognize(self, request: Any, context: _Context) -> Any:  # noqa: N802
+    async def Recognize(self, request: Any, _context: _Context) -> Any:  # noqa: N802
         """The whole audio in one message; one result per utterance."""
         async with self._recognition(request.config, kind="offline", interim_results=False) as recognition:
             results = await recognition.audio(request.audio)
             results += await recognition.finish()
             return riva_wire.offline_response(results, request.id.value)
 
-    async def GetRivaSpeechRecognitionConfig(self, request: Any, context: _Context) -> Any:  # noqa: N802
+    async def GetRivaSpeechRecognitionConfig(self, request: Any, _context: _Context) -> Any:  # noqa: N802
         """An unknown model name gets an empty list, as from Riva."""
         capabilities = self._engine.capabilities
         response = riva_asr_pb2.RivaSpeechRecognitionConfigResponse()

@@ -11,7 +11,7 @@ from riva.client.proto import riva_tts_pb2, riva_tts_pb2_grpc
 from speech_worker.adapters import riva_wire
 from speech_worker.application.ports import Metrics, TtsEngine
 from speech_worker.application.synthesize import Spoken, Synthesis
-from speech_worker.domain.catalogue import Voice, choose_voice, model_name
+from speech_worker.domain.catalogue import Voice, choose_voice, model_name, same_language
 from speech_worker.domain.errors import UnknownModel, WorkerFull
 from speech_worker.domain.speakable import speakable
 
@@ -38,7 +38,7 @@ class RivaSynthesis(riva_tts_pb2_grpc.RivaSpeechSynthesisServicer):  # type: ign
         self._metrics = metrics
         self._active = 0
 
-    async def Synthesize(self, request: Any, context: _Context) -> Any:  # noqa: N802 - names of the contract
+    async def Synthesize(self, request: Any, _context: _Context) -> Any:  # noqa: N802 - names of the contract
         """All audio in one message."""
         text, voice, rate_hz = self._checked(request)
         parts: list[Spoken] = []
@@ -49,7 +49,7 @@ class RivaSynthesis(riva_tts_pb2_grpc.RivaSpeechSynthesisServicer):  # type: ign
         return self._response(request, whole, text)
 
     async def SynthesizeOnline(  # noqa: N802
-        self, request_iterator: AsyncIterator[Any], context: _Context
+        self, request_iterator: AsyncIterator[Any], _context: _Context
     ) -> AsyncIterator[Any]:
         """One text per message, spoken in order; several responses per text. A cancelled call stops the engine."""
         async with _Slot(self):
@@ -59,7 +59,7 @@ class RivaSynthesis(riva_tts_pb2_grpc.RivaSpeechSynthesisServicer):  # type: ign
                     async for chunk in chunks:
                         yield self._response(request, chunk, text)
 
-    async def GetRivaSynthesisConfig(self, request: Any, context: _Context) -> Any:  # noqa: N802
+    async def GetRivaSynthesisConfig(self, request: Any, _context: _Context) -> Any:  # noqa: N802
         """One entry per language. A voice's full name is the entry's voice_name, a dot and a subvoice."""
         capabilities = self._engine.capabilities
         response = riva_tts_pb2.RivaSynthesisConfigResponse()
@@ -105,8 +105,7 @@ class RivaSynthesis(riva_tts_pb2_grpc.RivaSpeechSynthesisServicer):  # type: ign
             capabilities.name, capabilities.voices, default=capabilities.default_voice, name=wanted, language_code="",
             sample_rate_hz=capabilities.sample_rate_hz,
         )  # fmt: skip
-        same = not language_code or language_code.split("-")[0].lower() == voice.language_code.split("-")[0].lower()
-        return wanted if same else ""
+        return wanted if same_language(language_code, voice.language_code) else ""
 
     def _response(self, request: Any, spoken: Spoken, text: str) -> Any:
         return riva_wire.synthesis_response(

@@ -18,7 +18,7 @@ def to_float(pcm: bytes) -> NDArray[np.float32]:
 def to_s16(samples: NDArray[np.float32]) -> bytes:
     """-1..1 to s16le; what is outside is clipped."""
     scaled = np.clip(np.rint(samples * FULL_SCALE), -32768, 32767)
-    return scaled.astype("<i2").tobytes()
+    return bytes(scaled.astype("<i2").tobytes())
 
 
 @cache

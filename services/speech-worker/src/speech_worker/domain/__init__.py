@@ -1,1 +1,1 @@
-"""Rules of a speech server: what a stream answers, where an utterance ends, what a WAV header says. No input or output."""
+"""Rules of a speech server: what a stream answers, where an utterance ends, what a WAV header says. No I/O."""

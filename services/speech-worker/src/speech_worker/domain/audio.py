@@ -5,7 +5,7 @@ from enum import Enum
 
 from speech_worker.domain.errors import InvalidRequest
 
-# Below 8 kHz speech is not intelligible to any model; 96 kHz is the highest rate of common sound cards (Riva's own range).
+# The range that Riva takes: telephone audio to the highest rate of common sound cards.
 LOWEST_RATE_HZ = 8_000
 HIGHEST_RATE_HZ = 96_000
 

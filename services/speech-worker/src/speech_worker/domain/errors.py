@@ -63,7 +63,8 @@ def unavailable_model(
 
     `kind` is "online", "offline" or "tts".
     """
-    parts = [f"language_code={language_code.split('-')[0]}", f"sample_rate={sample_rate_hz}", f"type={kind}"]
+    language = language_code.split("-", maxsplit=1)[0]
+    parts = [f"language_code={language}", f"sample_rate={sample_rate_hz}", f"type={kind}"]
     if model:
         parts.append(f"model={model}")
     if voice:

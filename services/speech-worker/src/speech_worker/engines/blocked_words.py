@@ -29,7 +29,7 @@ _BLOCKED: Final = re.compile("|".join((*_WHOLE, *(rf"{stem}[\w']*" for stem in _
 
 def blocked(word: str) -> bool:
     """Whether a lower-case word must not be shown. A dictionary's variant mark, like (2), is no part of a word."""
-    return _BLOCKED.fullmatch(word.split("(")[0]) is not None
+    return _BLOCKED.fullmatch(word.split("(", maxsplit=1)[0]) is not None
 
 
 class BlockedWords(frozenset[str]):

@@ -40,6 +40,36 @@ def _espeak(options: EngineOptions) -> TtsEngine:
     return espeak_engine(max_streams=options.max_streams)
 
 
+def _flite(options: EngineOptions) -> TtsEngine:
+    from speech_worker.engines.flite import flite_engine  # noqa: PLC0415
+
+    return flite_engine(max_streams=options.max_streams)
+
+
+def _whisper(options: EngineOptions) -> AsrEngine:
+    from speech_worker.engines.whisper import WhisperEngine  # noqa: PLC0415
+
+    return WhisperEngine(
+        max_streams=options.max_streams,
+        model_dir=options.model_dir,
+        model=options.model,
+        language_code=options.language_code,
+        threads=options.threads,
+    )
+
+
+def _sherpa(options: EngineOptions) -> TtsEngine:
+    from speech_worker.engines.sherpa import SherpaEngine  # noqa: PLC0415
+
+    return SherpaEngine(max_streams=options.max_streams, model_dir=options.model_dir, threads=options.threads)
+
+
+def _auto_tts(options: EngineOptions) -> TtsEngine:
+    from speech_worker.engines.flite import installed  # noqa: PLC0415
+
+    return (_flite if installed() else _espeak)(options)
+
+
 def _tone(_options: EngineOptions) -> TtsEngine:
     from speech_worker.engines.scripted import ToneTtsEngine  # noqa: PLC0415
 
@@ -47,25 +77,31 @@ def _tone(_options: EngineOptions) -> TtsEngine:
 
 
 ASR_ENGINES: Final[dict[str, Callable[[EngineOptions], AsrEngine]]] = {
+    "auto": _pocketsphinx,  # needs nothing but its wheel
     "pocketsphinx": _pocketsphinx,
+    "faster-whisper": _whisper,
     "script": _script,
 }
 TTS_ENGINES: Final[dict[str, Callable[[EngineOptions], TtsEngine]]] = {
+    "auto": _auto_tts,  # the permissive one where it is installed
+    "flite": _flite,
     "espeak": _espeak,
+    "sherpa": _sherpa,
     "tone": _tone,
 }
 
 
 def asr_engine(name: str, options: EngineOptions) -> AsrEngine:
-    """`auto` is the engine that needs nothing but its wheel."""
-    return _found(ASR_ENGINES, "pocketsphinx" if name == "auto" else name, "SPEECH_ASR_ENGINE")(options)
+    """Raises EngineUnusable for a name that is not known."""
+    return _found(ASR_ENGINES, name, "SPEECH_ASR_ENGINE")(options)
 
 
 def tts_engine(name: str, options: EngineOptions) -> TtsEngine:
-    return _found(TTS_ENGINES, "espeak" if name == "auto" else name, "SPEECH_TTS_ENGINE")(options)
+    """Raises EngineUnusable for a name that is not known."""
+    return _found(TTS_ENGINES, name, "SPEECH_TTS_ENGINE")(options)
 
 
 def _found(engines: dict[str, T], name: str, key: str) -> T:
     if name not in engines:
-        raise EngineUnusable(f"{key} is {name!r}: allowed is auto, none, {', '.join(engines)}.")
+        raise EngineUnusable(f"{key} is {name!r}: allowed is none, {', '.join(engines)}.")
     return engines[name]

@@ -142,8 +142,8 @@ def _model_files(folder: Path) -> tuple[Path, Path, Path]:
     dictionaries = sorted(folder.glob("*.dict"))
     if not (models and lms and dictionaries):
         raise EngineUnusable(
-            f"SPEECH_ASR_MODEL_DIR is {folder}: a PocketSphinx model folder holds an acoustic model (a folder with mdef), "
-            "a *.lm.bin or *.lm, and a *.dict."
+            f"SPEECH_ASR_MODEL_DIR is {folder}: a PocketSphinx model folder holds an acoustic model (a folder with "
+            "mdef), a *.lm.bin or *.lm, and a *.dict."
         )
     general = [path for path in lms if "phone" not in path.name] or lms
     return models[0], general[0], dictionaries[0]
@@ -184,7 +184,7 @@ class _Level:
 
     def _scaled(self, samples: "np.ndarray[Any, np.dtype[np.int16]]") -> bytes:
         gain = min(_LARGEST_GAIN, _TARGET_PEAK / max(self._peak, 1.0))
-        return np.clip(samples * gain, -32768, 32767).astype("<i2").tobytes()
+        return bytes(np.clip(samples * gain, -32768, 32767).astype("<i2").tobytes())
 
 
 def serve(decoder: Any, connection: wire.Connection) -> None:
@@ -229,7 +229,7 @@ def _hypothesis(decoder: Any, *, final: bool, started: bool) -> dict[str, Any]:
         text = segment.word.split("(")[0]
         if text[:1] in "<[":  # silence, noise
             continue
-        confidence = min(1.0, decoder.get_logmath().exp(segment.prob))
+        confidence = min(1.0, segment.prob)
         start_ms, end_ms = segment.start_frame * _FRAME_MS, (segment.end_frame + 1) * _FRAME_MS
         words.append([text, start_ms, end_ms, round(confidence, 4)])
     confidence = sum(word[3] for word in words) / len(words) if words else 0.0

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 from speech_worker.engines.wire import FAILED, HELLO, Connection
@@ -71,10 +72,8 @@ def _serve(module: Any, state: Any, descriptor: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     connection = Connection(socket.socket(fileno=descriptor))
     connection.send_json(HELLO, {"pid": os.getpid()})
-    try:
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the worker is gone or has given this copy up
         module.serve(state, connection)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the worker is gone or has given this copy up
 
 
 if __name__ == "__main__":
