@@ -1,0 +1,1 @@
+"""Benchmarks. They print distributions and ratios, and assert nothing about time."""
