@@ -347,6 +347,16 @@ async def test_an_error_inside_the_stream(error: Any, expected: type[BackendErro
     assert "boom" not in str(raised.value)
 
 
+async def test_what_came_before_an_error_in_the_same_packet_is_not_lost() -> None:
+    async def handle(exchange: Exchange) -> None:
+        await exchange.send(event("a") + event("b") + b"data: {not json}\n\n")
+
+    async with connected(handle) as (llm, _), llm.stream(REQUEST) as deltas:
+        assert [await anext(deltas), await anext(deltas)] == [LlmDelta("a"), LlmDelta("b")]
+        with pytest.raises(BackendError, match="makes no sense"):
+            await anext(deltas)
+
+
 @pytest.mark.parametrize(
     "part",
     [

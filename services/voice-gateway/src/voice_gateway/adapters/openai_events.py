@@ -5,6 +5,7 @@ the payload is the "chat.completion.chunk" of OpenAI's API.
 """
 
 import json
+from collections import deque
 from typing import Any
 
 from voice_gateway.adapters.openai_errors import Failure, StreamedError, garbled, status_failure
@@ -35,31 +36,30 @@ class EventReader:
         if content_type.partition(";")[0].strip().lower() in OTHER_FORMATS:
             raise garbled(f"content type {content_type!r} where an event stream was asked for")
 
-    def feed(self, chunk: bytes) -> list[LlmDelta]:
-        """Take the next bytes. Raises `BackendError` for what makes no sense, `StreamedError` for the server's own."""
+    def feed(self, chunk: bytes, into: deque[LlmDelta]) -> None:
+        """Take the next bytes, append what they complete. Raises `BackendError` for what makes no sense and
+        `StreamedError` for the server's own errors.
+        """
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > MAX_EVENT_BYTES:
             raise garbled("a line without end")
-        deltas: list[LlmDelta] = []
         for line in lines:
-            self._line(line.removesuffix(b"\r"), deltas)
-        return deltas
+            self._line(line.removesuffix(b"\r"), into)
 
-    def end(self) -> list[LlmDelta]:
+    def end(self, into: deque[LlmDelta]) -> None:
         """The response is over: the last event counts also without the empty line that should end it."""
-        deltas = self.feed(b"\n\n")
+        self.feed(b"\n\n", into)
         self.done = True
-        return deltas
 
-    def _line(self, line: bytes, deltas: list[LlmDelta]) -> None:
+    def _line(self, line: bytes, into: deque[LlmDelta]) -> None:
         if line.startswith(b"data:"):
             self._data.append(line[5:].strip())
         elif not line and self._data:
             payload, self._data = b"\n".join(self._data), []
             if not self.done:
-                self._event(payload, deltas)
+                self._event(payload, into)
 
-    def _event(self, payload: bytes, deltas: list[LlmDelta]) -> None:
+    def _event(self, payload: bytes, into: deque[LlmDelta]) -> None:
         if payload == b"[DONE]":
             self.finished = self.done = True
             return
@@ -79,7 +79,7 @@ class EventReader:
         except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError) as error:
             raise garbled(f"{type(error).__name__} in an event of {len(payload)} bytes") from error
         if text or reason:
-            deltas.append(LlmDelta(text, reason))
+            into.append(LlmDelta(text, reason))
         self.finished = self.finished or bool(reason)
 
     def _streamed(self, error: Any) -> StreamedError:
