@@ -28,7 +28,7 @@ from voice_fakes.script import AsrFault, AsrGarbage, AsrIdleDeath, AsrRefuse, As
 SOURCE = "asr"
 DEFAULT_RATE_HZ = 16000
 GARBAGE = "\u2047 <unk>\x00\x07 \ufffd\ufffd <unk>"
-# A cancelled stream first looks like a half-closed one to a handler that reads; the cancel itself shows within about 5 ms.
+# A cancelled stream first looks half-closed to a handler that reads; the cancel itself shows within about 5 ms.
 CANCEL_SHOWS_MS = 5.0
 
 Context = Any
@@ -203,8 +203,10 @@ class _Stream:
             case Final(text=text, why=why, utterance=utterance, last_speech_at_ms=last_ms, end_ms=end_ms):
                 if last_ms is not None:
                     self._log.add(SOURCE, "speech_end", self._id, t_ms=last_ms, utterance=utterance, audio_ms=end_ms)
-                sent = self._log.add(SOURCE, "final_sent", self._id, utterance=utterance, why=why, text=text)
-                sent.fields["wait_ms"] = None if last_ms is None else round(sent.t_ms - last_ms, 3)
+                sent_ms = now_ms()
+                wait_ms = None if last_ms is None else round(sent_ms - last_ms, 3)
+                final = {"utterance": utterance, "why": why, "text": text, "wait_ms": wait_ms}
+                self._log.add(SOURCE, "final_sent", self._id, t_ms=sent_ms, **final)
             case SpeechStarted():
                 pass  # logged when heard
 
@@ -246,6 +248,7 @@ class _Stream:
         self._log.add(
             SOURCE, "config", self._id, sample_rate_hz=rate_hz, language_code=config.language_code, model=config.model,
             interim_results=self._wanted.interim_results, stop_history_ms=config.endpointing_config.stop_history,
+            call_id=request.id.value,
         )  # fmt: skip
         return LoudFrames(sample_rate_hz=rate_hz, threshold_rms=script.threshold_rms)
 

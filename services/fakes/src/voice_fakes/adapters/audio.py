@@ -1,7 +1,7 @@
 """Sound in and out: which frames are loud, and a tone to answer with."""
 
 from functools import lru_cache
-from math import cos, pi
+from math import pi
 from zlib import crc32
 
 import numpy as np
@@ -50,7 +50,8 @@ def tone_hz(text: str) -> int:
 def _second_of_tone(frequency_hz: int, sample_rate_hz: int) -> bytes:
     """One second, s16le: whole periods, so that it repeats without a click, and audible from its first sample."""
     turn = 2 * pi * frequency_hz / sample_rate_hz
-    return np.array([TONE_AMPLITUDE * cos(turn * at) for at in range(sample_rate_hz)], dtype="<i2").tobytes()
+    tone: NDArray[np.int16] = (TONE_AMPLITUDE * np.cos(turn * np.arange(sample_rate_hz))).astype("<i2")
+    return tone.tobytes()
 
 
 class Tone:

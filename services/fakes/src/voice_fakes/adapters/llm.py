@@ -77,8 +77,9 @@ class FakeChat:
             return _error(400, "The body is no chat request.")
         reply, tokens = next(self._replies)
         self._log.add(
-            SOURCE, "request", request_id, t_ms=arrived_ms, messages=len(messages), last_message=last, model=model, stream=streamed,
-            reply=reply, max_tokens=max_tokens, authorized="Authorization" in request.headers,
+            SOURCE, "request", request_id, t_ms=arrived_ms, messages=len(messages), last_message=last, model=model,
+            stream=streamed, reply=reply, max_tokens=max_tokens, authorized="Authorization" in request.headers,
+            call_id=request.headers.get("X-Request-Id", ""),
         )  # fmt: skip
         if isinstance(fault, LlmHttpError):
             self._log.add(SOURCE, "failed", request_id, status=fault.status)
@@ -185,8 +186,11 @@ class _Stream:
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
         )
+        self._chunked = request.version >= (1, 1)
+        if not self._chunked:
+            response.force_close()  # the end of the connection is the end of the answer
         await response.prepare(request)
-        self._transport, self._chunked = request.transport, request.version >= (1, 1)
+        self._transport = request.transport
         if self._transport is None:
             raise ConnectionResetError
         self._end = len(self._frames)

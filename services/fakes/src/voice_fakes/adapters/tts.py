@@ -46,8 +46,8 @@ class FakeTts(riva_tts_pb2_grpc.RivaSpeechSynthesisServicer):  # type: ignore[mi
         request_id, fault = next(self._ids), fault_for(script.faults, next(self._numbers))
         rate_hz = request.sample_rate_hz or script.native_rate_hz
         self._log.add(
-            SOURCE, "request", request_id, t_ms=arrived_ms, text=request.text, sample_rate_hz=rate_hz, voice=request.voice_name,
-            metadata=metadata_of(context),
+            SOURCE, "request", request_id, t_ms=arrived_ms, text=request.text, sample_rate_hz=rate_hz,
+            voice=request.voice_name, metadata=metadata_of(context), call_id=request.id.value,
         )  # fmt: skip
         problem = self._problem(request, script, rate_hz)
         if problem is not None:
