@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from servicekit.settings import SettingsError, describe, load_settings
+from servicekit.settings import SettingsError, describe, load_settings, split_address
 
 
 class Asr(BaseModel):
@@ -147,8 +147,21 @@ def test_every_key_can_be_described() -> None:
         "ASR_LANGUAGE", "ASR_SAMPLE_RATE", "LOG_LEVEL", "API_KEY", "TEMPERATURE", "GAIN", "FAST", "ADDRESS", "NAMES",
     ]  # fmt: skip
     rate = docs["ASR_SAMPLE_RATE"]
-    assert (rate.default, rate.unit, rate.path) == ("16000", "Hz", ("asr", "sample_rate"))
+    assert (rate.default, rate.unit, rate.applies, rate.path) == ("16000", "Hz", "", ("asr", "sample_rate"))
     assert rate.description == "Rate of the audio. 16 kHz is what the models were trained on."
     assert (docs["API_KEY"].secret, docs["API_KEY"].default) == (True, "")
     assert (docs["FAST"].default, docs["NAMES"].default) == ("false", "a,b")
     assert docs["NAMES"].allowed == "a comma-separated list of: text"
+
+
+def test_addresses_are_split() -> None:
+    assert split_address("127.0.0.1:50051") == ("127.0.0.1", 50051)
+    assert split_address("[::1]:0") == ("::1", 0)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "host", ":1", "host:", "host:65536", "host:-1", "host:x", "host:\u0661", "::1:5"]
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match=r"allowed is host:port|written in brackets"):
+        split_address(address)

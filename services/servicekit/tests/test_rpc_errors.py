@@ -252,6 +252,41 @@ async def test_what_succeeds_is_left_alone(tmp_path: Path) -> None:
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+class Flooding(Handlers):
+    """Writes until the caller's window is full, and then fails."""
+
+    def __init__(self) -> None:
+        super().__init__(Busy)
+        self.task: asyncio.Task[Any] | None = None
+
+    async def us(self, request: bytes, context: Any) -> None:
+        self.task = asyncio.current_task()
+        try:
+            async with asyncio.timeout(0.2):
+                while True:
+                    await context.write(b"x" * 65_536)
+        except TimeoutError:
+            raise Busy from None
+
+
+async def test_a_caller_who_does_not_read_holds_no_handler(tmp_path: Path) -> None:
+    handlers = Flooding()
+    async with served(handlers, tmp_path) as channel:
+        call = start(channel, "us")
+        assert await call.read()
+        assert handlers.task is not None
+        await asyncio.wait({handlers.task}, timeout=20)
+        assert handlers.task.done()
+
+        async def rest() -> None:
+            while await call.read() is not grpc.aio.EOF:
+                pass
+
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await rest()
+    assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "all lines are busy")
+
+
 class Threaded(Handlers):
     def uu(self, request: bytes, context: Any) -> bytes:  # type: ignore[override]
         return request

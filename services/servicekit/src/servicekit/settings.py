@@ -45,7 +45,8 @@ class SettingDoc:
     description: str
     """First what it is, then why this default. From the docstring under the field, or its `description`."""
     unit: str
-    """From the field's `json_schema_extra`; empty where there is none."""
+    applies: str
+    """This and `unit` are from the field's `json_schema_extra`; empty where there is none."""
     secret: bool
 
 
@@ -69,6 +70,8 @@ def load_settings(cls: type[S], *, file: Path | None, environ: Mapping[str, str]
     origin: dict[str, str] = {}
     for key, leaf in leaves.items():
         if key in from_file:
+            if from_file[key] == "" and leaf.field.default is None:
+                continue  # the only way to say "none" in a ConfigMap
             value, origin[key] = from_file[key], str(file)
         elif environ.get(key):
             value, origin[key] = environ[key], "the environment"
@@ -122,13 +125,22 @@ def describe(cls: type[BaseSettings]) -> list[SettingDoc]:
             allowed=_allowed(leaf.field),
             default=_shown_default(leaf.field),
             description=" ".join((leaf.field.description or "").split()),
-            unit=str(leaf.field.json_schema_extra.get("unit", ""))
-            if isinstance(leaf.field.json_schema_extra, dict)
-            else "",
+            unit=_extra(leaf.field, "unit"),
+            applies=_extra(leaf.field, "applies"),
             secret=_is_secret(leaf.field),
         )
         for leaf in _leaves(cls, str(cls.model_config.get("env_prefix", "")).upper())
     ]
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of "host:port" or "[::1]:port". Raises ValueError with a sentence."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("allowed is host:port with a port of 0 to 65535, for example 127.0.0.1:50051")
+    if host.startswith("[") != host.endswith("]") or (":" in host and not host.startswith("[")):
+        raise ValueError("an IPv6 address is written in brackets, for example [::1]:50051")
+    return host.strip("[]"), int(port)
 
 
 @cache
@@ -221,12 +233,14 @@ def _shown_default(field: FieldInfo) -> str:
     return str(default)
 
 
+def _extra(field: FieldInfo, name: str) -> str:
+    extra = field.json_schema_extra
+    return str(extra.get(name, "")) if isinstance(extra, dict) else ""
+
+
 def _allowed(field: FieldInfo) -> str:
     """What a value may be, in words."""
-    extra = field.json_schema_extra
-    if isinstance(extra, dict) and "allowed" in extra:
-        return str(extra["allowed"])
-    return _allowed_of(field.annotation, list(field.metadata))
+    return _extra(field, "allowed") or _allowed_of(field.annotation, list(field.metadata))
 
 
 def _allowed_of(annotation: Any, metadata: list[Any]) -> str:
