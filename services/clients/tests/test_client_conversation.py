@@ -123,9 +123,9 @@ def test_the_waterfall_puts_stages_on_one_time_line() -> None:
         ascii_only=True,
     )
     assert lines[0] == "endpoint         ###############                  0 - 200 ms"
-    assert [line.index("#") for line in lines] == [17, 31, 39]
+    assert [line.index("#") for line in lines] == [17, 31, 38]
     assert lines[2].rstrip().endswith("300 - 400 ms")
-    assert {len(line) for line in lines} == {59}
+    assert {len(line) for line in lines} == {60}
 
 
 @given(

@@ -134,7 +134,7 @@ class Conversation:
         for turn in reversed(self.turns):
             if turn.number == number:
                 return turn
-        if self.turn.is_empty:
+        if self.turn.is_empty and all(turn.number < number for turn in self.turns[:-1]):
             self.turn.number = number
             return self.turn
         if number > self.turn.number:

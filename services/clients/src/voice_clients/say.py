@@ -119,7 +119,7 @@ class _SayCall:
         return sum(turn.ended for turn in self.conversation.told_turns())
 
     async def _silence_until_answered(self, pacer: Pacer, rate: int, ended_before: int, ended_while: int) -> None:
-        """Send silence as a microphone does, until the turn has ended or nothing comes any more.
+        """Send silence as a microphone does, until the turn has ended and is heard, or nothing comes any more.
 
         `ended_before` and `ended_while`: turns that had ended before the file, and by the end of it.
         """
@@ -131,8 +131,11 @@ class _SayCall:
             if self._changed.is_set():
                 self._changed.clear()
                 heard_s = loop.time()
-            idle = self.conversation.is_idle
+            heard_all = self._options.fast or self.listener.playback.buffered_samples == 0
+            idle = self.conversation.is_idle and heard_all
             if idle and (self._ended_turns() > ended_while or loop.time() - heard_s > patience_s):
+                if not self._options.fast:
+                    await self.listener.acknowledge()
                 return
             if loop.time() - begun_s > self._options.answer_timeout_s:
                 return

@@ -180,6 +180,7 @@ class FakeGateway(pb_grpc.VoiceGatewayServicer):
     def __init__(self) -> None:
         self.script = Script()
         self.heard = Heard()
+        self.called = asyncio.Event()
         self.hung_up = asyncio.Event()
 
     async def StreamAudio(  # type: ignore[override] # noqa: N802 - grpc.aio takes a coroutine that writes
@@ -201,6 +202,7 @@ class FakeGateway(pb_grpc.VoiceGatewayServicer):
         if first.WhichOneof("content") != "config":
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first message must be config")
         self.heard.configs.append(first.config)
+        self.called.set()
         call = _Conversation(self.script, self.heard, first.config, context)
         if self.script.stall:
             await asyncio.Event().wait()
