@@ -1,0 +1,185 @@
+"""The VoiceGateway service over grpc.aio: admission, the first message, and the call's transport.
+
+How a caller leaves (measured, grpcio 1.85): a client that cancels, crashes or loses its network looks like a half-close
+to whoever reads, with `cancelled()` and `done()` false at that moment, and within a millisecond the handler's task is
+cancelled. So reading never ends a call by itself: the call runs on, as it must after a half-close, and where the client
+is gone the cancellation takes its TaskGroup down. A client that vanishes without a packet is found by keepalive pings
+(server.py) within 40 s.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Protocol, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from servicekit.logs import bound, get_logger
+from servicekit.rpc_errors import leaf_errors
+from voice_contracts import voice_workflow_pb2 as pb
+from voice_contracts import voice_workflow_pb2_grpc as pb_grpc
+from voice_gateway.adapters.backend_checks import BackendChecks
+from voice_gateway.adapters.wire import WireState, decode, encode_checks
+from voice_gateway.application.admission import Admission
+from voice_gateway.application.messages import EventKind, EventOut, Hello, Inbound, Outbound
+from voice_gateway.application.ports import CallTransport, Telemetry
+from voice_gateway.domain.errors import CallIdle, CallRefused, GatewayError, InvalidMessage, UnexpectedMessage
+
+FIRST_MESSAGE_TIMEOUT_S = 10.0
+"""A place is held from the first moment; a client that says nothing must not keep it."""
+
+FAREWELL_TIMEOUT_S = 1.0
+"""Longest wait for the client to take the ERROR event before the status follows."""
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, pb.ServerMessage]"
+
+log = get_logger(__name__)
+
+
+class CallRunner(Protocol):
+    """Holds calls."""
+
+    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str) -> None:
+        """Hold one call, from its first message on. Raises GatewayError, also inside an exception group."""
+        ...
+
+
+class GrpcTransport:
+    """One caller's stream."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._wire = WireState()
+        self.told_end = False
+        """The caller was sent an ERROR event that ends the call."""
+
+    async def receive(self) -> Inbound | None:
+        """The next message; None when the caller has half-closed, or is gone. Raises InvalidMessage."""
+        try:
+            message = await self._context.read()
+        except DecodeError as error:
+            raise InvalidMessage("A message that is not a ClientMessage was received.") from error
+        if message is grpc.aio.EOF:
+            return None
+        return self._wire.take(decode(message))
+
+    async def send(self, message: Outbound) -> None:
+        """Send what the caller understands of it."""
+        if isinstance(message, EventOut) and message.fatal:
+            self.told_end = True
+        encoded = self._wire.encode(message)
+        if encoded is not None:
+            await self._context.write(encoded)
+
+
+class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
+    """Takes calls."""
+
+    def __init__(
+        self,
+        runner: CallRunner,
+        admission: Admission,
+        checks: BackendChecks,
+        telemetry: Telemetry,
+        *,
+        new_call_id: Callable[[], str] = lambda: secrets.token_hex(8),
+    ) -> None:
+        self._runner = runner
+        self._admission = admission
+        self._checks = checks
+        self._telemetry = telemetry
+        self._new_call_id = new_call_id
+        self._idle = asyncio.Event()
+
+    # Generated types know generators only; reading and writing by hand is grpc.aio's other way.
+    async def StreamAudio(self, request_iterator: Any, context: Context) -> None:  # type: ignore[override] # noqa: ARG002, N802
+        """One call."""
+        try:
+            with ExitStack() as held:
+                self._admit(held)
+                call_id = self._new_call_id()
+                held.enter_context(bound(call_id=call_id))
+                await self._counted(context, call_id=call_id)
+        finally:
+            if not self._admission.running:
+                self._idle.set()
+
+    def _admit(self, held: ExitStack) -> None:
+        try:
+            held.enter_context(self._admission.place())
+        except CallRefused as refusal:
+            self._telemetry.call_refused(refusal.reason.lower())
+            raise
+
+    async def CheckBackends(self, request: pb.CheckBackendsRequest, context: Any) -> pb.CheckBackendsResponse:  # noqa: ARG002, N802
+        """How the backends are."""
+        return encode_checks(await self._checks.all())
+
+    async def until_idle(self) -> None:
+        """Wait until no call is in progress."""
+        while self._admission.running:
+            self._idle.clear()
+            await self._idle.wait()
+
+    async def _counted(self, context: Context, *, call_id: str) -> None:
+        started_s = time.monotonic()
+        status = "internal"
+        self._telemetry.call_started()
+        try:
+            await self._call(GrpcTransport(context), call_id=call_id)
+            status = "ok"
+        except asyncio.CancelledError:
+            status = "cancelled"
+            raise
+        except BaseException as error:
+            status = next(
+                (leaf.reason.lower() for leaf in leaf_errors(error) if isinstance(leaf, GatewayError)), status
+            )
+            raise
+        finally:
+            self._telemetry.call_ended(status)
+            log.info("call_ended", status=status, seconds=round(time.monotonic() - started_s, 3))
+
+    async def _call(self, transport: GrpcTransport, *, call_id: str) -> None:
+        try:
+            hello = await self._hello(transport)
+            log.info(
+                "call_started",
+                session_id=hello.session_id[:64],
+                sample_rate_hz=hello.sample_rate_hz,
+                language=hello.language_code[:35],
+                capabilities=sorted(hello.capabilities),
+            )
+            await self._runner.run(hello, transport, call_id=call_id)
+        except Exception as error:
+            for leaf in leaf_errors(error):
+                if isinstance(leaf, GatewayError):
+                    await self._farewell(transport, leaf)
+                    raise leaf from error
+            raise
+
+    async def _hello(self, transport: GrpcTransport) -> Hello:
+        """The first message. Raises BadRequest or CallIdle."""
+        try:
+            async with asyncio.timeout(FIRST_MESSAGE_TIMEOUT_S):
+                first = await transport.receive()
+        except TimeoutError:
+            raise CallIdle(f"No config was received within {FIRST_MESSAGE_TIMEOUT_S:g} seconds.") from None
+        if not isinstance(first, Hello):
+            got = "the end of the stream" if first is None else "something else"
+            raise UnexpectedMessage(f"The first message must be config; {got} was received.")
+        return first
+
+    async def _farewell(self, transport: GrpcTransport, error: GatewayError) -> None:
+        """Say why the call ends, if the call itself has not: clients of the first contract look at events."""
+        if transport.told_end:
+            return
+        event = EventOut(0, EventKind.ERROR, str(error), error.reason, error.retryable, fatal=True)
+        try:
+            async with asyncio.timeout(FAREWELL_TIMEOUT_S):
+                await transport.send(event)
+        except TimeoutError:
+            log.info("farewell_not_taken", reason=error.reason)

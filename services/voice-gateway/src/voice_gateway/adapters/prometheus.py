@@ -1,0 +1,143 @@
+"""Counts and durations as Prometheus metrics.
+
+Names without a comment are on dashboards already and stay. No label holds anything a caller chooses.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from voice_gateway.domain.errors import BackendKind
+from voice_gateway.domain.report import Stage, TurnReport
+
+BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3, 1.6, 2.0, 3.0, 5.0, 7.5, 10.0)
+"""For speech: 10 ms to 10 s, close together between 0.2 and 1 s, where a pause turns from quick to awkward."""
+
+LAG_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+CALL_BUCKETS_S = (1, 5, 15, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600)
+
+BACKENDS: tuple[BackendKind, ...] = ("asr", "llm", "tts")
+
+
+class PrometheusTelemetry:
+    """The Telemetry port."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or _process_registry()
+        self._requests = self._counter("requests", "Calls that have ended, by how.", "status")
+        self._active = Gauge("voice_gateway_active_streams", "Calls in progress.", registry=self.registry)
+        self._refused = self._counter("calls_refused", "Calls that were not admitted.", "reason")
+        self._tokens = self._counter("llm_tokens", "Pieces of answer text received.")
+        self._characters = self._counter("tts_characters", "Characters sent to synthesis.")
+        self._failures = {kind: self._counter(f"{kind}_errors", f"Failures of {kind.upper()}.") for kind in BACKENDS}
+        # Added: the same by reason, for the person on call.
+        self._reasons = self._counter("backend_errors", "Failures of backends by reason.", "backend", "reason")
+        self._stale = self._counter("stale_events_dropped", "What arrived for a turn that was over.", "what")
+        self._turns = self._counter("turns", "Turns that have ended.", "endpoint_rule", "outcome")
+        self._reloads = self._counter("config_reloads", "Edits of the configuration.", "result")
+        self._turn_times = _TurnTimes(self.registry)
+        self._lag = Histogram(
+            "voice_gateway_loop_lag_seconds",
+            "How late the event loop runs a timer.",
+            buckets=LAG_BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def call_started(self) -> None:
+        """Count a call in progress."""
+        self._active.inc()
+
+    def call_ended(self, status: str) -> None:
+        """Count a call that has ended."""
+        self._active.dec()
+        self._requests.labels(status).inc()
+
+    def call_refused(self, reason: str) -> None:
+        """A refusal is a request as well, of status "refused"."""
+        self._refused.labels(reason).inc()
+        self._requests.labels("refused").inc()
+
+    def turn_ended(self, report: TurnReport) -> None:
+        """Count a turn and observe its stages."""
+        self._turns.labels(report.endpoint_rule, report.outcome).inc()
+        self._turn_times.observe(report)
+
+    def llm_tokens(self, count: int) -> None:
+        """Count pieces of answer text."""
+        self._tokens.inc(count)
+
+    def tts_characters(self, count: int) -> None:
+        """Count characters."""
+        self._characters.inc(count)
+
+    def backend_error(self, kind: BackendKind, reason: str) -> None:
+        """Count a failure."""
+        self._failures[kind].inc()
+        self._reasons.labels(kind, reason.lower()).inc()
+
+    def stale_dropped(self, what: str) -> None:
+        """Count what came too late."""
+        self._stale.labels(what).inc()
+
+    def config_reloaded(self, result: str) -> None:
+        """Count an edit: "applied", "unchanged" or "refused"."""
+        self._reloads.labels(result).inc()
+
+    def loop_lag(self, seconds: float) -> None:
+        """Observe how late a timer ran."""
+        self._lag.observe(seconds)
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(f"voice_gateway_{name}", documentation, labels, registry=self.registry)
+
+
+class _TurnTimes:
+    """Histograms of a turn's stages, which are in milliseconds from the end of the caller's speech."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._asr = self._histogram("asr_latency", "End of speech to final transcript.")
+        self._ttft = self._histogram("llm_ttft", "Request to first token.")
+        self._llm = self._histogram("llm_total", "Request to last token.")
+        self._tts = self._histogram("tts_latency", "First phrase to its first audio.")
+        self._e2e = self._histogram("e2e_latency", "End of speech to first audio sent.")
+        # Added.
+        self._endpoint = self._histogram("endpoint_delay", "End of speech to the decision that the turn is over.")
+        self._first_audio = self._histogram("first_audio", "End of speech to first audio ready, before it is sent.")
+        self._interruption = self._histogram("barge_in_stop", "Speech over an answer to the decision to stop it.")
+
+    def observe(self, report: TurnReport) -> None:
+        """Observe the stages that the turn came to. Typed turns have no speech, and so no latency of recognition."""
+        spoken = report.endpoint_rule != "text"
+        self._until(self._endpoint, report.stage("endpoint") if spoken else None)
+        self._until(self._asr, (report.stage("asr_final") or report.stage("endpoint")) if spoken else None)
+        self._took(self._ttft, report.stage("llm_first_token"))
+        self._took(self._llm, report.stage("llm_total"))
+        self._took(self._tts, report.stage("tts_first_audio"))
+        self._until(self._first_audio, report.stage("tts_first_audio"))
+        self._until(self._e2e, report.stage("first_audio_sent"))
+        if report.interruption_ms is not None:
+            self._interruption.observe(report.interruption_ms / 1000)
+
+    @staticmethod
+    def _until(histogram: Histogram, stage: Stage | None) -> None:
+        if stage is not None:
+            histogram.observe(max(0.0, stage.end_ms) / 1000)
+
+    @staticmethod
+    def _took(histogram: Histogram, stage: Stage | None) -> None:
+        if stage is not None:
+            histogram.observe(max(0.0, stage.end_ms - stage.start_ms) / 1000)
+
+    def _histogram(self, name: str, documentation: str) -> Histogram:
+        return Histogram(f"voice_gateway_{name}_seconds", documentation, buckets=BUCKETS_S, registry=self._registry)
+
+
+def _process_registry() -> CollectorRegistry:
+    """A registry with the process's own figures: CPU, memory, files, garbage collection."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
