@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -70,12 +71,12 @@ def test_field_numbers_are_those_of_deployed_clients(message: str, fields: dict[
 def test_messages_of_the_first_contract_are_the_same_bytes(tmp_path: Path) -> None:
     """Encoded by either contract, what both can say is one and the same."""
     old = _first_contract(tmp_path)
-    config = {"language_code": "hi-IN", "session_id": "s", "sample_rate": 44_100}
+    config: dict[str, Any] = {"language_code": "hi-IN", "session_id": "s", "sample_rate": 44_100}
     pairs = [
         (
             old("ClientMessage")(config=old("VoiceConfig")(**config)),
             new.ClientMessage(config=new.VoiceConfig(**config)),
-        ),  # type: ignore[arg-type]
+        ),
         (old("ClientMessage")(audio_chunk=b"\x01\x02"), new.ClientMessage(audio_chunk=b"\x01\x02")),
         (old("ClientMessage")(text_input="नमस्ते"), new.ClientMessage(text_input="नमस्ते")),
         (old("ServerMessage")(transcript_chunk="what..."), new.ServerMessage(transcript_chunk="what...")),
