@@ -47,6 +47,10 @@ async def run(*command: str, stdin: bytes = b"", cwd: Path | None = None, **envi
     return Done(process.returncode, out.decode(), err.decode())
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 async def test_one_line_makes_a_folder_in_which_uv_runs_the_client(tmp_path: Path) -> None:
     folder = tmp_path / "voice client"
     done = await run(str(SCRIPT), str(folder), UV=str(UV))
@@ -81,7 +85,7 @@ async def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     done = await run(str(SCRIPT), str(tmp_path), UV=str(UV))
     assert done.status == 1
     assert done.err.startswith(f"setup_mac_client: {tmp_path} holds other files")
-    assert os.listdir(tmp_path) == ["thesis.txt"]
+    assert names_in(tmp_path) == ["thesis.txt"]
 
 
 async def test_an_old_python_gets_a_sentence(tmp_path: Path) -> None:
