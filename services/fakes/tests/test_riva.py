@@ -93,11 +93,6 @@ async def read_finals(call: Any, wanted: int) -> list[Any]:
     return responses
 
 
-async def send_and_read(call: Any) -> None:
-    await send(call, [config(), SPEECH], close=False)
-    await read_finals(call, 9)
-
-
 async def test_one_response_for_each_message_and_a_final_for_each_utterance(riva: FakeRiva, caller: Caller) -> None:
     call = caller.listen()
     await send(call, [config(), SILENCE, SPEECH, SPEECH], close=False)
@@ -186,9 +181,9 @@ async def test_bad_streams_are_refused(caller: Caller, first: Any, message: str)
     [
         ({"kind": "refuse"}, "RESOURCE_EXHAUSTED"),
         ({"kind": "refuse", "status": "UNAVAILABLE"}, "UNAVAILABLE"),
-        ({"kind": "reset", "after_ms": 20}, "UNAVAILABLE"),
+        ({"kind": "reset", "after_ms": 100}, "UNAVAILABLE"),
         ({"kind": "reset", "after_utterances": 1, "status": "INTERNAL"}, "INTERNAL"),
-        ({"kind": "idle_death", "gap_ms": 20}, "INVALID_ARGUMENT"),
+        ({"kind": "idle_death", "gap_ms": 100}, "INVALID_ARGUMENT"),
     ],
 )
 async def test_streams_break_as_scripted_and_the_next_one_works(
@@ -196,9 +191,13 @@ async def test_streams_break_as_scripted_and_the_next_one_works(
 ) -> None:
     riva.use(script(asr={"faults": [{**fault, "times": 1}]}))
     call = caller.listen()
-    with pytest.raises((grpc.aio.AioRpcError, asyncio.InvalidStateError)):
-        await send_and_read(call)  # a write into a stream that has just ended is an invalid state
-    assert (await call.code()).name == status
+    if (
+        fault["kind"] != "refuse"
+    ):  # grpc.aio tells INTERNAL to a caller who writes just when the server's status arrives
+        await send(call, [config(), SPEECH], close=False)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await read_finals(call, 9)
+    assert caught.value.code().name == status
     good = caller.listen()
     await send(good, [config(), SPEECH])
     assert results([response async for response in good])[-1][1]

@@ -7,7 +7,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class ResponderSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="RESPONDER_", frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RESPONDER_", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     listen_address: str = "127.0.0.1:8000"
     """host:port. 8000 is the port of an LLM NIM, so that the same LLM_BASE_URL serves both. Port 0 takes a free one."""
