@@ -65,7 +65,7 @@ async def test_an_answer_under_way_is_finished_after_sigterm() -> None:
             stream = await client.chat.completions.create(
                 model="offline-rules", messages=[{"role": "user", "content": "count to forty"}], stream=True
             )
-            chunks = []
+            chunks: list[Any] = []
             async for chunk in stream:
                 if not chunks:
                     process.send_signal(signal.SIGTERM)

@@ -22,6 +22,7 @@ async def _serve(settings: ResponderSettings) -> None:
             "ready",
             host=running.host,
             port=running.port,
+            address=running.address,
             base_url=running.base_url,
             model=MODEL_ID,
             aliases=list(settings.model_aliases),

@@ -19,10 +19,14 @@ class Running:
     port: int
 
     @property
+    def address(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
     def base_url(self) -> str:
         """What LLM_BASE_URL wants."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}/v1"
+        return f"http://{self.address}/v1"
 
 
 @asynccontextmanager
