@@ -1,10 +1,11 @@
 """Words and when they are spoken."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 
 _WORD = re.compile(r"[^\s]+")
+_LETTERS = re.compile(r"[\w']+")
 _SPOKEN = re.compile(r"\w")
 
 
@@ -66,6 +67,10 @@ def masked(word: str) -> str:
     return word[:1] + "*" * (len(word) - 1)
 
 
-def filter_words(text: str, blocked: frozenset[str] | Sequence[str]) -> str:
+def filter_words(text: str, blocked: Container[str]) -> str:
     """Mask whole words of `blocked`, which is lower case."""
-    return " ".join(masked(word) if word.lower().strip(".,!?;:") in blocked else word for word in text.split(" "))
+
+    def shown(match: re.Match[str]) -> str:
+        return masked(match.group()) if match.group().lower() in blocked else match.group()
+
+    return _LETTERS.sub(shown, text)
