@@ -23,7 +23,7 @@ from voice_clients.events import (
     Transcript,
 )
 from voice_clients.view import LiveView, PlainView, meter
-from voice_clients.waterfall import waterfall
+from voice_clients.waterfall import until_first_audio, waterfall
 
 MS = 1_000_000
 
@@ -140,6 +140,12 @@ def test_a_waterfall_never_outgrows_its_width(stages: list[Stage], width: int) -
     assert len(lines) == len(stages)
     assert len({len(line) for line in lines}) <= 1
     assert all(len(line) <= max(width, 70) for line in lines)
+
+
+def test_what_comes_after_the_first_audio_is_not_waited_for() -> None:
+    wait = (Stage("endpoint", 0, 200), Stage("first_audio_sent", 400, 400))
+    assert until_first_audio((*wait, Stage("answer", 400, 3000))) == wait
+    assert until_first_audio(wait[:1]) == wait[:1]
 
 
 def test_an_empty_waterfall_and_a_stage_without_length() -> None:

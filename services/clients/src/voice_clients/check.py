@@ -47,7 +47,7 @@ class CheckResult:
     def ok(self) -> bool:
         """Whether a call can be expected to work."""
         healthy = self.health in {"SERVING", "no health service"}
-        return healthy and not self.backends_error and all(backend.ok for backend in self.backends)
+        return healthy and bool(self.backends) and all(backend.ok for backend in self.backends)
 
 
 async def look(target: str, security: Security, api_key: str | None) -> CheckResult:
@@ -116,7 +116,7 @@ def _tell(result: CheckResult) -> None:
     if result.backends_error:
         console.print(f"backends  {result.backends_error}", markup=False, style="red")
     elif not result.backends:
-        console.print("backends  none configured")
+        console.print("backends  the gateway names none", style="red")
     else:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for heading in ("backend", "configured", "state", "latency", "detail"):

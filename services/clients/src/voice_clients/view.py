@@ -9,9 +9,10 @@ from rich.text import Text
 
 from voice_clients.conversation import Conversation, State, Turn
 from voice_clients.events import AnswerText, CallEvent, Ended, Event, EventKind, Session, Transcript
-from voice_clients.waterfall import waterfall
+from voice_clients.waterfall import until_first_audio, waterfall
 
 METER_CELLS = 20
+PLAIN_WIDTH = 88  # of the bars where the output is no terminal
 METER_FLOOR_DB = -60.0  # full scale is 0 dB
 
 
@@ -59,7 +60,7 @@ class QuietView:
 
 def _latency_lines(turn: Turn, *, width: int, ascii_only: bool) -> list[str]:
     """A heading and the bars."""
-    stages = turn.stages()
+    stages = until_first_audio(turn.stages())
     if not stages:
         return []
     reported = turn.reported is not None and bool(turn.reported.stages)
@@ -79,15 +80,44 @@ def _ascii_only() -> bool:
     return "utf" not in (sys.stdout.encoding or "").lower()
 
 
+class _Settled:
+    """Which turns have ended and been told. The gateway's latency report comes right after END_OF_TURN: what comes
+    next, the report or anything else, is the time to tell how long the turn took.
+    """
+
+    def __init__(self) -> None:
+        self._told: set[int] = set()
+
+    def told(self, turn: Turn) -> bool:
+        """Whether the turn has been told."""
+        return turn.number in self._told
+
+    def due(self, event: CallEvent, conversation: Conversation) -> list[Turn]:
+        """Turns whose latency is to be told now."""
+        if isinstance(event, Event) and event.kind is EventKind.END_OF_TURN:
+            return []
+        due = [turn for turn in conversation.told_turns() if turn.ended and turn.number not in self._told]
+        self._told.update(turn.number for turn in due)
+        return due
+
+
 class PlainView:
     """One line per event that matters, flushed at once; interim transcripts are marked by dots."""
 
     def __init__(self, *, latency: bool = True) -> None:
         self._latency = latency
+        self._settled = _Settled()
         self._line_open = False
 
     def show(self, event: CallEvent, conversation: Conversation) -> None:
         """See View."""
+        for turn in self._settled.due(event, conversation):
+            self._end_line()
+            if turn.interrupted:
+                self._line("  (interrupted)")
+            if self._latency:
+                for line in _latency_lines(turn, width=PLAIN_WIDTH, ascii_only=_ascii_only()):
+                    self._line(line)
         match event:
             case AnswerText():
                 self._answer(event.text)
@@ -100,13 +130,7 @@ class PlainView:
             case Event(kind=EventKind.ERROR):
                 self._line(f"gateway: {event.message}")
             case Event(kind=EventKind.END_OF_TURN):
-                ended = [item for item in conversation.told_turns() if item.ended]
                 self._end_line()
-                if ended and ended[-1].interrupted:
-                    self._line("  (interrupted)")
-                if ended and self._latency:
-                    for line in _latency_lines(ended[-1], width=88, ascii_only=_ascii_only()):
-                        self._line(line)
             case Ended():
                 self._end_line()
             case _:
@@ -156,7 +180,7 @@ class LiveView:
         self._latency = latency
         self._conversation: Conversation | None = None
         self._level: tuple[float, str] | None = None
-        self._printed: set[tuple[int, str]] = set()
+        self._settled = _Settled()
         self._live = Live(
             console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
@@ -165,30 +189,28 @@ class LiveView:
     def show(self, event: CallEvent, conversation: Conversation) -> None:
         """See View."""
         self._conversation = conversation
+        self._settle(event, conversation)
         match event:
             case Session():
                 self._print(Text(f"call {event.call_id}", style="dim"))
             case Event(kind=EventKind.ERROR):
                 self._print(Text(f"gateway: {event.message}", style="red"))
-            case Event(kind=EventKind.END_OF_TURN):
-                self._settle(conversation)
-            case Ended():
-                self._settle(conversation, all_turns=True)
             case _:
                 pass
         self._refresh()
 
-    def _settle(self, conversation: Conversation, *, all_turns: bool = False) -> None:
-        """Let finished turns scroll up."""
-        for turn in conversation.told_turns():
-            if not (turn.ended or all_turns) or (turn.number, "told") in self._printed:
-                continue
-            self._printed.add((turn.number, "told"))
+    def _settle(self, event: CallEvent, conversation: Conversation) -> None:
+        """Let turns that are over scroll up."""
+        for turn in self._settled.due(event, conversation):
             self._print(*_turn_lines(turn))
-            if turn.ended and self._latency:
+            if self._latency:
                 width = min(self._console.width, 100)
                 lines = _latency_lines(turn, width=width, ascii_only=_ascii_only())
                 self._print(*(Text(line, style="dim") for line in lines))
+        if isinstance(event, Ended):
+            for turn in conversation.told_turns():
+                if not turn.ended:
+                    self._print(*_turn_lines(turn))
 
     def note(self, text: str) -> None:
         """See View."""
@@ -209,10 +231,14 @@ class LiveView:
         for line in lines:
             self._console.print(line)
 
+    def _is_in_the_making(self, conversation: Conversation) -> bool:
+        """Whether the present turn still belongs at the foot."""
+        return conversation.ended is None and not self._settled.told(conversation.turn)
+
     def _refresh(self) -> None:
         lines: list[RenderableType] = []
         conversation = self._conversation
-        if conversation is not None and not conversation.turn.ended and not conversation.turn.is_empty:
+        if conversation is not None and self._is_in_the_making(conversation):
             lines += _turn_lines(conversation.turn)
         state = conversation.state if conversation is not None else State.CONNECTING
         foot = Text.assemble((f"[{state.value}]", _STATE_STYLE[state]))

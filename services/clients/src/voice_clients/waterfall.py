@@ -4,7 +4,18 @@ from collections.abc import Sequence
 
 from voice_clients.events import Stage
 
+FIRST_AUDIO = "first_audio_sent"  # the stage that ends the caller's wait
+
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def until_first_audio(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """The stages that a caller waits for: without those that begin once audio is on its way, such as the answer itself.
+
+    Seconds of speaking would squeeze the milliseconds before them into nothing.
+    """
+    ends = [stage.end_ms for stage in stages if stage.name == FIRST_AUDIO]
+    return tuple(stage for stage in stages if not ends or stage.start_ms < ends[0] or stage.name == FIRST_AUDIO)
 
 
 def waterfall(stages: Sequence[Stage], *, width: int = 72, ascii_only: bool = False) -> list[str]:

@@ -154,6 +154,7 @@ class _Conversation:
             if self._has(pb.SESSION_INFO):
                 message.first_sample = number * len(chunk) // 2
             await self.send(message)
+        await self.event(pb.END_OF_TURN)
         if script.report and self._has(pb.LATENCY_REPORTS):
             stages = [
                 pb.LatencyStage(stage="endpoint", start_ms=0, end_ms=200),
@@ -161,7 +162,6 @@ class _Conversation:
                 pb.LatencyStage(stage="tts_first_audio", start_ms=320, end_ms=400),
             ]
             await self.send(pb.ServerMessage(latency=pb.LatencyReport(stages=stages, endpoint_rule="silence")))
-        await self.event(pb.END_OF_TURN)
 
     async def _flush(self) -> None:
         self._generation += 1
