@@ -9,8 +9,8 @@ on how the input was cut into pieces, nor on the order in which numpy adds.
 
 Measured on one core, CPU for 20 ms: 8 to 16 kHz 10 us, 16 to 48 kHz 16 us, 48 to 16 kHz 19 us, 22.05 to 16 kHz 25 us,
 44.1 to 16 kHz 30 us, the worst between 8 and 48 kHz 45 us. Held back: 16 samples of the lower rate, 1 ms at 16 kHz and
-2 ms at 8 kHz; streaming soxr holds back 6 to 37 ms. What the conversion adds to a tone lies 60 dB below it; the level at
-0.88 of the lower Nyquist frequency is -0.04 dB, and aliases of what lies above 1.11 of it are below -60 dB.
+2 ms at 8 kHz; streaming soxr holds back 6 to 37 ms. What the conversion adds to a tone lies 60 dB below it; the level
+at 0.88 of the lower Nyquist frequency is -0.04 dB, and aliases of what lies above 1.11 of it are below -60 dB.
 """
 
 import math
