@@ -39,7 +39,7 @@ class Event:
         }
 
 
-# Kept as tuples, the last two being the names and the values of the fields. The garbage collector forgets tuples of plain
+# Kept as tuples, the last two being names and values of the fields. The garbage collector forgets tuples of plain
 # values, but not those that hold a dict: its full runs over 90,000 such events stopped the loop for 30 to 80 ms.
 _Kept = tuple[float, str, str, int, tuple[str, ...], tuple[Any, ...]]
 
