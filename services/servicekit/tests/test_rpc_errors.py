@@ -169,6 +169,29 @@ async def test_a_cancellation_that_nobody_asked_for_is_answered(shape: str, tmp_
     assert error.code() is grpc.StatusCode.INTERNAL
 
 
+async def in_task_group(error: BaseException) -> None:
+    """Fail as structured code does: the group is being left when its child fails."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(fails(lambda: error))
+
+
+class Grouped(Handlers):
+    async def uu(self, request: bytes, context: Any) -> bytes:
+        await in_task_group(self.make())
+        return b""
+
+    async def us_generator(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
+        yield b"1"
+        await in_task_group(self.make())
+
+
+@pytest.mark.parametrize("shape", ["uu", "us_generator"])
+async def test_a_real_task_group_that_fails_is_answered(shape: str, tmp_path: Path) -> None:
+    async with served(Grouped(Busy), tmp_path) as channel:
+        error = await failure(channel, shape)
+    assert (error.code(), error.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "all lines are busy")
+
+
 class Aborting(Handlers):
     async def uu(self, request: bytes, context: Any) -> bytes:
         await context.abort(grpc.StatusCode.NOT_FOUND, "no such thing")

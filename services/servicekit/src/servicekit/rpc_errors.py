@@ -150,11 +150,10 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     async def _answer(self, error: BaseException, context: _Abortable, method: str) -> None:
         """End the call with the status of `error`. Always raises."""
         task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # The caller is gone, the deadline has passed or the server stops: nobody reads a status.
-            if not isinstance(error, asyncio.CancelledError):
-                self._status_of(error, method)
-            raise asyncio.CancelledError from error
+        # Asked of cancellations only: up to Python 3.12 a TaskGroup that fails while it is left makes its task count
+        # as being cancelled for ever after.
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error
         if aborted := _aborted(error):
             raise aborted
         if isinstance(error, KeyboardInterrupt | SystemExit):
@@ -163,10 +162,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         try:
             async with asyncio.timeout(ABORT_TIMEOUT_S):
                 await context.abort(*self._wire(status))
-        except TimeoutError:
-            # The status stands behind messages that the caller does not read. gRPC holds it for as long as the
-            # connection lasts; a handler that ends cancelled adds nothing to it.
-            _log.info("rpc_status_not_taken", method=method)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as why:  # noqa: BLE001 - grpc.aio's own, in the cases below
+            # The caller is gone; or the status stands behind messages that the caller does not read, and gRPC holds it
+            # for as long as the connection lasts. A handler that ends cancelled adds nothing to it.
+            _log.info("rpc_status_not_taken", method=method, why=type(why).__name__)
             raise asyncio.CancelledError from error
 
     def _status_of(self, error: BaseException, method: str) -> RpcStatus:

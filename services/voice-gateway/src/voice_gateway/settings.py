@@ -102,10 +102,17 @@ class RivaSettings(_Section):
     """Where Riva, a Speech NIM or the speech worker listens. 50052, because the gateway itself is on Riva's 50051."""
     tls: bool = _setting(False, applies="restart")
     """Whether the speech services are called over TLS. Off, as inside a cluster; hosted endpoints need it."""
-    tls_ca_file: Path | None = _setting(None, applies="restart")
+    tls_ca_file: Path | None = _setting(None, applies="restart", allowed="a PEM file that exists, or empty")
     """PEM file of authorities to trust instead of the public ones. Empty: the ones that gRPC ships."""
 
     _checked = field_validator("uri")(_target)
+
+    @field_validator("tls_ca_file")
+    @classmethod
+    def _exists(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("no such file; allowed is a PEM file that exists, or empty")
+        return value
 
 
 class AsrSettings(_Section):

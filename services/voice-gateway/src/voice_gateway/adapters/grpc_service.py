@@ -26,7 +26,14 @@ from voice_gateway.adapters.wire import WireState, decode, encode_checks
 from voice_gateway.application.admission import Admission
 from voice_gateway.application.messages import EventKind, EventOut, Hello, Inbound, Outbound
 from voice_gateway.application.ports import CallTransport, Telemetry
-from voice_gateway.domain.errors import CallIdle, CallRefused, GatewayError, InvalidMessage, UnexpectedMessage
+from voice_gateway.domain.errors import (
+    CallIdle,
+    CallRefused,
+    GatewayError,
+    InvalidMessage,
+    SlowConsumer,
+    UnexpectedMessage,
+)
 
 FIRST_MESSAGE_TIMEOUT_S = 10.0
 """A place is held from the first moment; a client that says nothing must not keep it."""
@@ -55,6 +62,8 @@ class GrpcTransport:
         self._wire = WireState()
         self.told_end = False
         """The caller was sent an ERROR event that ends the call."""
+        self.blocked = False
+        """A write was cancelled while the caller did not take it. gRPC still holds it, and takes no other."""
 
     async def receive(self) -> Inbound | None:
         """The next message; None when the caller has half-closed, or is gone. Raises InvalidMessage."""
@@ -71,8 +80,15 @@ class GrpcTransport:
         if isinstance(message, EventOut) and message.fatal:
             self.told_end = True
         encoded = self._wire.encode(message)
-        if encoded is not None:
+        if encoded is None:
+            return
+        if self.blocked:
+            raise SlowConsumer("The caller does not take what is sent to it.")
+        try:
             await self._context.write(encoded)
+        except asyncio.CancelledError:
+            self.blocked = True
+            raise
 
 
 class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
@@ -175,7 +191,7 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
 
     async def _farewell(self, transport: GrpcTransport, error: GatewayError) -> None:
         """Say why the call ends, if the call itself has not: clients of the first contract look at events."""
-        if transport.told_end:
+        if transport.told_end or transport.blocked:
             return
         event = EventOut(0, EventKind.ERROR, str(error), error.reason, error.retryable, fatal=True)
         try:

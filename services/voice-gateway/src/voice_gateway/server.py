@@ -1,0 +1,198 @@
+"""Puts the gateway together: the only file that knows every part."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from servicekit.lifecycle import until_signalled
+from servicekit.logs import get_logger
+from servicekit.settings import split_address
+from voice_gateway.adapters.audio_tools import LocalAudioTools
+from voice_gateway.adapters.backend_checks import BackendChecks
+from voice_gateway.adapters.backend_selection import OneOfEach
+from voice_gateway.adapters.config_file import FileConfigSource, StaticConfigSource
+from voice_gateway.adapters.grpc_server import RunningServer, serving_calls
+from voice_gateway.adapters.grpc_service import VoiceGatewayService
+from voice_gateway.adapters.metrics_http import serving_metrics
+from voice_gateway.adapters.openai_llm import LlmEndpoint, OpenAiLlm
+from voice_gateway.adapters.prometheus import PrometheusTelemetry
+from voice_gateway.adapters.riva_asr import RivaAsr, RivaAsrOptions, RivaEndpointing
+from voice_gateway.adapters.riva_channels import RivaEndpoint
+from voice_gateway.adapters.riva_tts import RivaTts
+from voice_gateway.application.admission import Admission
+from voice_gateway.application.call import CallServices, SharedKnowledge
+from voice_gateway.application.clock import MonotonicClock
+from voice_gateway.application.config import ConfigSource
+from voice_gateway.application.messages import Hello
+from voice_gateway.application.ports import BackendProbe, Backends, CallTransport
+from voice_gateway.application.runner import CallRunner
+from voice_gateway.settings import GatewaySettings, load, to_call_config
+
+LAG_PERIOD_S = 0.5
+"""How often the loop's lag is measured: costs nothing, and a stall of this length is never missed."""
+
+FAREWELL_S = 1.0
+"""Calls end themselves when draining is over; this is for their last words."""
+
+log = get_logger(__name__)
+
+
+class Runner(Protocol):
+    """What holds the calls."""
+
+    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str) -> None:
+        """Hold one call."""
+        ...
+
+    async def drain(self, *, deadline_ms: int) -> None:
+        """Tell every call that the process stops."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The backends, connected."""
+
+    backends: Backends
+    probes: tuple[BackendProbe, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGateway:
+    """A gateway that takes calls."""
+
+    calls: RunningServer
+    metrics_port: int | None
+    _service: VoiceGatewayService
+    _admission: Admission
+    _runner: Runner
+
+    async def drain(self, *, seconds: float) -> bool:
+        """Take no new calls and let the running ones finish their turn; False where some were still running."""
+        self._admission.drain()
+        self.calls.ready(False)
+        log.info("draining", calls=self._admission.running, seconds=seconds)
+        try:
+            async with asyncio.timeout(seconds + FAREWELL_S):
+                await self._runner.drain(deadline_ms=round(seconds * 1000))
+                await self._service.until_idle()
+        except TimeoutError:
+            log.warning("calls_cut", calls=self._admission.running)
+            return False
+        return True
+
+
+@asynccontextmanager
+async def connected(settings: GatewaySettings, config: ConfigSource) -> AsyncIterator[Connected]:
+    """Clients of the backends. They connect when first used, or a moment after start."""
+    asr = RivaAsr(_speech_endpoint(settings, settings.asr.uri, settings.asr.function_id), _asr_options(settings))
+    tts = RivaTts(_speech_endpoint(settings, settings.tts.uri, settings.tts.function_id))
+    llm = OpenAiLlm(LlmEndpoint(settings.llm.base_url, settings.llm_key))
+    asr.warm()
+    tts.warm()
+    try:
+        yield Connected(Backends(asr, llm, tts), ())
+    finally:
+        await asyncio.gather(asr.close(), tts.close(), llm.close())
+
+
+def _speech_endpoint(settings: GatewaySettings, uri: str, function_id: str) -> RivaEndpoint:
+    ca_file = settings.riva.tls_ca_file
+    return RivaEndpoint(
+        target=uri or settings.riva.uri,
+        tls=settings.riva.tls,
+        ca_certificate_pem=ca_file.read_bytes() if ca_file is not None else None,
+        function_id=function_id,
+        api_key=settings.speech_key(function_id),
+    )
+
+
+def _asr_options(settings: GatewaySettings) -> RivaAsrOptions:
+    stop_history_ms = settings.asr.stop_history_ms
+    return RivaAsrOptions(
+        automatic_punctuation=settings.asr.automatic_punctuation,
+        endpointing=None if stop_history_ms is None else RivaEndpointing(stop_history_ms=stop_history_ms),
+    )
+
+
+def config_source(
+    settings: GatewaySettings, *, file: Path | None, environ: Mapping[str, str], on_reload: Callable[[str], None]
+) -> ConfigSource:
+    """Follows `file` where the settings came from one."""
+    initial = to_call_config(settings)
+    if file is None:
+        return StaticConfigSource(initial)
+    return FileConfigSource(
+        file, lambda: to_call_config(load(environ=environ, file=file)), initial=initial, on_reload=on_reload
+    )
+
+
+@asynccontextmanager
+async def serving(
+    settings: GatewaySettings,
+    runner: Runner,
+    telemetry: PrometheusTelemetry,
+    probes: Sequence[BackendProbe] = (),
+) -> AsyncIterator[RunningGateway]:
+    """Take calls and answer Prometheus until the context is left. Raises OSError where an address can't be had."""
+    admission = Admission(settings.max_calls)
+    service = VoiceGatewayService(runner, admission, BackendChecks(probes), telemetry)
+    async with (
+        _metrics(settings.metrics_listen_address, telemetry) as metrics_port,
+        serving_calls(
+            service,
+            listen_address=settings.gateway_listen_address,
+            max_chunk_bytes=settings.limits.max_chunk_bytes,
+        ) as calls,
+    ):
+        yield RunningGateway(calls, metrics_port, service, admission, runner)
+
+
+@asynccontextmanager
+async def _metrics(listen_address: str, telemetry: PrometheusTelemetry) -> AsyncIterator[int | None]:
+    if not listen_address:
+        yield None
+        return
+    host, port = split_address(listen_address)
+    async with serving_metrics(telemetry.registry, host, port) as bound_port:
+        yield bound_port
+
+
+async def _watch_lag(telemetry: PrometheusTelemetry) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due_s = loop.time() + LAG_PERIOD_S
+        await asyncio.sleep(LAG_PERIOD_S)
+        telemetry.loop_lag(max(0.0, loop.time() - due_s))
+
+
+async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mapping[str, str]) -> int:
+    """Run the gateway until SIGTERM or SIGINT. Raises OSError where an address can't be had."""
+    signalled = asyncio.create_task(until_signalled(), name="until-signalled")
+    telemetry = PrometheusTelemetry()
+    config = config_source(settings, file=file, environ=environ, on_reload=telemetry.config_reloaded)
+    async with connected(settings, config) as backends:
+        services = CallServices(config, LocalAudioTools(), MonotonicClock(), telemetry, SharedKnowledge())
+        runner = CallRunner(services, OneOfEach(backends.backends))
+        async with serving(settings, runner, telemetry, backends.probes) as gateway:
+            log.info(
+                "ready",
+                host=gateway.calls.host,
+                port=gateway.calls.port,
+                metrics_port=gateway.metrics_port,
+                config_revision=config.current().revision,
+                pid=os.getpid(),
+            )
+            lag = asyncio.create_task(_watch_lag(telemetry), name="loop-lag")
+            try:
+                log.info("stopping", signal=await signalled)
+                await gateway.drain(seconds=settings.drain_seconds)
+            finally:
+                lag.cancel()
+                signalled.cancel()
+    log.info("stopped")
+    return 0
