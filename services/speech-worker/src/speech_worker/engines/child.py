@@ -159,6 +159,7 @@ class ChildPool:
             changed = self._changed
             try:
                 if self._zygote is None or self._zygote.returncode is not None:
+                    await self._stop_zygote()
                     await self._start_zygote()
                 await self._fill()
                 pause_s = 0.1

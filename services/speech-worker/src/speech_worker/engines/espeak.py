@@ -5,11 +5,13 @@ The library is loaded in an engine process only; this process talks to it over a
 
 import ctypes
 import json
+import re
 from typing import Any, Final
 
 from speech_worker.application.ports import TtsCapabilities
 from speech_worker.domain.catalogue import Voice
 from speech_worker.domain.errors import EngineUnusable
+from speech_worker.domain.words import estimate_words, spoken_words
 from speech_worker.engines import wire
 from speech_worker.engines.child import ChildSpec
 from speech_worker.engines.child_tts import ChildTtsEngine
@@ -118,27 +120,36 @@ def _languages(library: Any) -> list[str]:
 
 
 class _Track:
-    """Follows the words of one text. A word's end is known when the next one starts."""
+    """Follows the words of one text. A word's end is known when the next one starts.
+
+    The library reports some pairs ("on the") as one word and some words ("2.50") as several. Words in between share
+    the time by their letters.
+    """
 
     def __init__(self, text: str) -> None:
-        self._text = text
-        self._open: tuple[str, int] | None = None
+        self._tokens = [match for match in re.finditer(r"\S+", text) if spoken_words(match.group())]
+        self._next = 0  # first token whose time is not told
+        self._current = 0  # token that is spoken now
+        self._since_ms = 0
 
-    def started(self, position: int, length: int, at_ms: int) -> list[list[Any]]:
-        done = self.ended(at_ms)
-        # The event names a stretch without the punctuation that hangs on it; the whole token is what was asked for.
-        end = position - 1 + length
-        while end < len(self._text) and not self._text[end].isspace():
-            end += 1
-        word = self._text[position - 1 : end].strip()
-        self._open = (word, at_ms) if word else None
-        return done
+    def started(self, position: int, at_ms: int) -> list[list[Any]]:
+        """`position` is that of a character, from 1. Returns what has ended, as [word, start_ms, end_ms]."""
+        token = self._current
+        while token + 1 < len(self._tokens) and self._tokens[token + 1].start() < position:
+            token += 1
+        if token == self._current:
+            return []
+        self._current = token
+        return self._told(token, at_ms)
 
     def ended(self, at_ms: int) -> list[list[Any]]:
-        if self._open is None:
-            return []
-        (word, start_ms), self._open = self._open, None
-        return [[word, start_ms, max(start_ms, at_ms)]]
+        return self._told(len(self._tokens), at_ms)
+
+    def _told(self, until: int, at_ms: int) -> list[list[Any]]:
+        text = " ".join(match.group() for match in self._tokens[self._next : until])
+        words = estimate_words(text, start_ms=self._since_ms, end_ms=max(self._since_ms, at_ms))
+        self._next, self._since_ms = until, max(self._since_ms, at_ms)
+        return [[word.text, word.start_ms, word.end_ms] for word in words]
 
 
 def serve(library: Any, connection: wire.Connection) -> None:
@@ -178,7 +189,7 @@ def _speak(library: Any, connection: wire.Connection, text: str, rate_hz: int) -
         while events[index].type != _EVENT_END_OF_LIST:
             event = events[index]
             if event.type == _EVENT_WORD:
-                words += track.started(event.text_position, event.length, event.audio_position_ms)
+                words += track.started(event.text_position, event.audio_position_ms)
             index += 1
         if words:
             connection.send_json(wire.WORDS, words)
