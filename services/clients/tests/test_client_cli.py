@@ -86,6 +86,7 @@ async def test_say_json_is_one_document(tmp_path: Path) -> None:
     assert (document["ok"], document["error"], document["call_id"]) == (True, None, "call-1")
     assert document["answer_wav"] == "answer.wav"
     (turn,) = document["turns"]
+    assert turn["response_from"] == "final transcript"
     assert (turn["transcript"], turn["answer"], turn["answer_samples"]) == (
         "hello gateway",
         "You said hello. Nice.",

@@ -195,6 +195,21 @@ def test_the_live_view_keeps_what_is_finished_and_leaves_the_cursor_visible() ->
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
 
 
+def test_a_long_answer_leaves_room_for_the_foot() -> None:
+    out = io.StringIO()
+    conversation, view = Conversation(), LiveView(Console(file=out, force_terminal=True, width=70, height=12))
+    for event in (Transcript(0, 1, 0, "a story", final=True), AnswerText(0, 1, "word " * 500 + "the end")):
+        conversation.apply(event)
+        view.show(event, conversation)
+    out.truncate(0)
+    view.level(-20.0, "open")
+    region = out.getvalue()
+    view.close()
+    assert region.count("\n") < 12
+    assert "the end" in region
+    assert "open" in region
+
+
 def test_markup_in_what_was_said_is_shown_as_it_is() -> None:
     out = io.StringIO()
     conversation, view = Conversation(), LiveView(Console(file=out, force_terminal=True, width=80, color_system=None))

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 from client_fake_gateway import FakeGateway, serving
@@ -252,6 +253,19 @@ async def test_a_gateway_that_goes_away_is_called_again(sound_server: SoundServe
                 await _lines_until(process.stdout, "call call-1")
                 process.send_signal(signal.SIGTERM)
                 assert await process.wait() == 0
+
+
+@pytest.mark.edge
+async def test_a_call_that_the_gateway_ends_is_made_again(sound_server: SoundServer) -> None:
+    gateway = FakeGateway()
+    gateway.script.break_after_bytes, gateway.script.break_with = 6400, grpc.StatusCode.OK
+    async with serving(gateway) as target, _talking(sound_server, "--target", target, "--no-speaker") as process:
+        assert process.stdout is not None
+        lines = await _lines_until(process.stdout, "Calling again in 1 s")
+        assert lines[-1] == "The gateway ended the call. Calling again in 1 s; Ctrl-C ends."
+        await _lines_until(process.stdout, "call call-1")
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
 
 
 @pytest.mark.edge

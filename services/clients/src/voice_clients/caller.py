@@ -100,12 +100,11 @@ class Call:
         self._connect_timeout_s = connect_timeout_s
         self._stream: Stream | None = None
         self._sending = asyncio.Lock()  # gRPC takes one write at a time
-        self._configured = False
         self._half_closed = False
         self._started = False
 
     async def __aenter__(self) -> Self:
-        """Connect and send the config."""
+        """Connect and send the config. Raises GatewayUnreachableError; a refusal comes as `Ended`."""
         if self._channel is None:
             self._channel = open_channel(self.target, self._security)
         try:
@@ -113,16 +112,16 @@ class Call:
             stub = pb_grpc.VoiceGatewayStub(self._channel)
             self._stream = stub.StreamAudio(metadata=self._metadata)
             config = self.config
-            await self._send(
-                wire.config_message(
-                    language_code=config.language_code,
-                    session_id=config.session_id,
-                    sample_rate_hz=config.sample_rate_hz,
-                    output_sample_rate_hz=config.output_sample_rate_hz,
-                    capabilities=config.capabilities,
-                    overrides=config.overrides,
-                )
+            message = wire.config_message(
+                language_code=config.language_code,
+                session_id=config.session_id,
+                sample_rate_hz=config.sample_rate_hz,
+                output_sample_rate_hz=config.output_sample_rate_hz,
+                capabilities=config.capabilities,
+                overrides=config.overrides,
             )
+            with contextlib.suppress(CallError):  # refused at once: the first event read is Ended, and says why
+                await self._send(message)
         except BaseException:
             await self._release()
             raise
@@ -240,12 +239,11 @@ class Call:
 
         A public `write()` that meets a call the server has just ended replaces the server's status by INTERNAL
         "Internal error from Core", for the reader too: a refusal with its retry delay would be lost (seen with grpcio
-        1.85). So only the first message, which also sends the metadata, goes that way.
+        1.85). This does what `write()` does, without that.
         """
-        if not self._configured:
-            await stream.write(message)
-            self._configured = True
-            return
+        await stream._metadata_sent.wait()  # type: ignore[attr-defined]
+        if stream.done():
+            raise await self._over(stream)
         try:
             await stream._cython_call.send_serialized_message(message.SerializeToString())  # type: ignore[attr-defined]
         except asyncio.CancelledError:

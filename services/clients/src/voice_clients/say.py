@@ -241,6 +241,7 @@ def _turn_document(turn: Turn) -> dict[str, object]:
         "answer_samples": turn.answer_samples,
         "interrupted": turn.interrupted,
         "errors": turn.errors,
+        "response_from": "end of speech" if turn.speech_end_ns is not None else "final transcript",
         "response_ms": round(response_ms, 1) if response_ms is not None else None,
         "endpoint_rule": turn.reported.endpoint_rule if turn.reported is not None else None,
         "stages_reported": turn.reported is not None and bool(turn.reported.stages),

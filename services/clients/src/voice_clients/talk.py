@@ -14,8 +14,6 @@ from voice_clients.errors import (
     BadInputError,
     CallError,
     ConnectionLostError,
-    GatewayFullError,
-    GatewayUnreachableError,
 )
 from voice_clients.events import (
     MODERN,
@@ -30,7 +28,16 @@ from voice_clients.events import (
 )
 from voice_clients.keyboard import Key, Keyboard
 from voice_clients.listener import deliver
-from voice_clients.sound import Device, Loudspeaker, Microphone, choose_device, choose_rates, level_db, list_devices
+from voice_clients.sound import (
+    SILENT_DB,
+    Device,
+    Loudspeaker,
+    Microphone,
+    choose_device,
+    choose_rates,
+    level_db,
+    list_devices,
+)
 from voice_clients.typing_lines import TypedLines
 from voice_clients.view import View
 
@@ -153,9 +160,9 @@ class Talk:
                     reached_once = True
                     await self._one_call(call)
                     return
-            except* (ConnectionLostError, GatewayUnreachableError, GatewayFullError) as group:
+            except* CallError as group:
                 error = _first(group)
-            if not reached_once or attempt >= len(RECONNECT_AFTER_S):
+            if not error.retryable or not reached_once or attempt >= len(RECONNECT_AFTER_S):
                 raise error
             if time.monotonic() - begun_s > STEADY_S:
                 attempt = 0
@@ -190,6 +197,8 @@ class Talk:
                 if isinstance(event, Ended):
                     event.raise_for_error()
             await self._play_out()
+            if self._lines is None:  # a microphone never says that it has nothing more to say
+                raise ConnectionLostError("The gateway ended the call.", retryable=True)
             for task in background:
                 task.cancel()
 
@@ -203,7 +212,7 @@ class Talk:
             case Playback(action=PlaybackAction.FLUSH):
                 self._flushed.set()
             case GoAway():
-                self._view.note(f"The gateway is about to stop ({event.reason or 'no reason given'}).")
+                self._view.note(event.reason or "The gateway is about to stop.")
             case Event(kind=EventKind.END_OF_TURN) if self._lines is not None:
                 self._flushed.set()
             case _:
@@ -220,7 +229,7 @@ class Talk:
 
     async def _record(self, call: Call, microphone: Microphone) -> None:
         """Send what is heard, at the pace of the microphone."""
-        shown_s = 0.0
+        shown_s, loudest_db = 0.0, SILENT_DB
         zeros: int | None = 0  # blocks of exact silence so far; None once a sound came or the person was told
         with contextlib.suppress(CallError):  # the reader tells why the call ended
             while True:
@@ -231,10 +240,11 @@ class Talk:
                         zeros = None
                         self._view.note(DEAD_MICROPHONE)
                 await call.send_audio(block if self._switch.open else bytes(len(block)))
+                loudest_db = max(loudest_db, level_db(block))
                 now_s = time.monotonic()
                 if now_s - shown_s >= LEVEL_EVERY_S:
-                    shown_s = now_s
-                    self._view.level(level_db(block), self._status(microphone))
+                    self._view.level(loudest_db, self._status(microphone))
+                    shown_s, loudest_db = now_s, SILENT_DB
 
     def _status(self, microphone: Microphone) -> str:
         words = self._switch.words(can_hold=self._keyboard.reports_releases)

@@ -12,6 +12,7 @@ from voice_clients.events import AnswerText, CallEvent, Ended, Event, EventKind,
 from voice_clients.waterfall import until_first_audio, waterfall
 
 METER_CELLS = 20
+FOOT_LINES = 6  # kept free of the answer: what was said, the foot, and the last line of wrapping
 PLAIN_WIDTH = 88  # of the bars where the output is no terminal
 METER_FLOOR_DB = -60.0  # full scale is 0 dB
 
@@ -239,7 +240,9 @@ class LiveView:
         lines: list[RenderableType] = []
         conversation = self._conversation
         if conversation is not None and self._is_in_the_making(conversation):
-            lines += _turn_lines(conversation.turn)
+            # A region taller than the screen would lose its foot: of a long answer only the end is shown meanwhile.
+            room = (self._console.height - FOOT_LINES) * self._console.width
+            lines += _turn_lines(conversation.turn, last_characters=max(room, self._console.width))
         state = conversation.state if conversation is not None else State.CONNECTING
         foot = Text.assemble((f"[{state.value}]", _STATE_STYLE[state]))
         if self._level is not None:
@@ -249,7 +252,7 @@ class LiveView:
         self._live.update(Group(*lines), refresh=True)
 
 
-def _turn_lines(turn: Turn) -> list[RenderableType]:
+def _turn_lines(turn: Turn, *, last_characters: int | None = None) -> list[RenderableType]:
     lines: list[RenderableType] = []
     if turn.transcript or turn.interim:
         said = Text.assemble(("you: ", "bold green"), turn.transcript)
@@ -257,7 +260,10 @@ def _turn_lines(turn: Turn) -> list[RenderableType]:
             said.append(f"{' ' if turn.transcript else ''}{turn.interim} ...", style="italic dim")
         lines.append(said)
     if turn.answer:
-        answer = Text.assemble(("assistant: ", "bold cyan"), turn.answer.strip())
+        text = turn.answer.strip()
+        if last_characters is not None and len(text) > last_characters:
+            text = f"... {text[-last_characters:]}"
+        answer = Text.assemble(("assistant: ", "bold cyan"), text)
         if turn.interrupted:
             answer.append(" (interrupted)", style="dim")
         lines.append(answer)

@@ -42,7 +42,8 @@ class Script:
     refuse_reason: str = "GATEWAY_FULL"
     refuse_text: str = "10 of 10 calls are taken"
     retry_after_ms: int | None = 1500
-    break_after_bytes: int | None = None  # the call ends with UNAVAILABLE after so much audio
+    break_after_bytes: int | None = None  # the call ends after so much audio
+    break_with: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE
     mute: bool = False  # never recognises anything
     stall: bool = False  # never sends anything
     error_event: str = ""  # in place of an answer
@@ -228,7 +229,9 @@ class FakeGateway(pb_grpc.VoiceGatewayServicer):
                     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "unknown message")
             limit = self.script.break_after_bytes
             if limit is not None and self.heard.audio_bytes >= limit:
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "Cancelling all calls")
+                if self.script.break_with is grpc.StatusCode.OK:
+                    return
+                await context.abort(self.script.break_with, "Cancelling all calls")
         await call.half_closed()
 
     async def _refuse(self, context: Context) -> None:
