@@ -1,0 +1,134 @@
+"""A configuration that changes while the gateway runs."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from voice_gateway.adapters.config_file import POLL_S, FileConfigSource, StaticConfigSource
+from voice_gateway.application.config import CallConfig
+from voice_gateway.settings import load, to_call_config
+
+
+class Mounted:
+    """A ConfigMap as the kubelet mounts it, followed by a source on a clock of its own."""
+
+    def __init__(self, folder: Path, **keys: str) -> None:
+        self.folder = folder
+        self.now_s = 0.0
+        self.results: list[str] = []
+        self._revision = 0
+        self.edit(**keys)
+        self.source = FileConfigSource(
+            folder, self.load, initial=self.load(), on_reload=self.results.append, now_s=lambda: self.now_s
+        )
+        self.loads = 0
+
+    def load(self) -> CallConfig:
+        self.loads = getattr(self, "loads", 0) + 1
+        return to_call_config(load(environ={"TTS_VOICE": "of the environment"}, file=self.folder))
+
+    def edit(self, **keys: str) -> None:
+        """A new revision: all files at once, by one rename."""
+        self._revision += 1
+        data = self.folder / f"..revision{self._revision}"
+        data.mkdir()
+        for key, value in keys.items():
+            (data / key).write_text(value)
+            link = self.folder / key
+            if not link.is_symlink():
+                link.symlink_to(f"..data/{key}")
+        fresh = self.folder / "..data_tmp"
+        fresh.symlink_to(data.name)
+        fresh.replace(self.folder / "..data")
+        for link in self.folder.iterdir():
+            if link.is_symlink() and not link.exists():
+                link.unlink()
+
+    def later(self) -> CallConfig:
+        self.now_s += POLL_S
+        return self.source.current()
+
+
+def test_an_edit_is_seen_within_a_second(tmp_path: Path) -> None:
+    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7", LLM_MODEL="a")
+    first = mounted.source.current()
+    assert (first.llm.temperature, first.llm.model, first.tts.voice) == (0.7, "a", "of the environment")
+    mounted.edit(LLM_TEMPERATURE="0.2", LLM_MODEL="b")
+    assert mounted.source.current() is first
+    second = mounted.later()
+    assert (second.llm.temperature, second.llm.model) == (0.2, "b")
+    assert second.revision != first.revision
+    assert mounted.results == ["applied"]
+
+
+def test_a_bad_edit_is_refused_and_the_last_good_one_stays(tmp_path: Path) -> None:
+    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7")
+    good = mounted.source.current()
+    mounted.edit(LLM_TEMPERATURE="hot")
+    assert [mounted.later(), mounted.later()] == [good, good]
+    mounted.edit(LLM_TEMPERATUR="0.7")
+    assert mounted.later() is good
+    mounted.edit(LLM_TEMPERATURE="0.1")
+    assert mounted.later().llm.temperature == 0.1
+    assert mounted.results == ["refused", "refused", "applied"]
+
+
+def test_a_key_that_was_taken_out_falls_back(tmp_path: Path) -> None:
+    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7", TTS_VOICE="Aria")
+    assert mounted.source.current().tts.voice == "Aria"
+    mounted.edit(LLM_TEMPERATURE="0.7")
+    assert mounted.later().tts.voice == "of the environment"
+
+
+def test_an_edit_that_changes_nothing_keeps_the_revision(tmp_path: Path) -> None:
+    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7")
+    first = mounted.source.current()
+    mounted.edit(LLM_TEMPERATURE="0.70")
+    assert mounted.later() is first
+    assert mounted.results == ["unchanged"]
+
+
+def test_nothing_is_read_while_nothing_changes(tmp_path: Path) -> None:
+    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7")
+    before = mounted.loads
+    for _ in range(5):
+        mounted.later()
+    assert mounted.loads == before
+
+
+def rewritten(file: Path, content: str) -> None:
+    """As editors write: a new file takes the name."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(content)
+    fresh.replace(file)
+
+
+def overwritten(file: Path, content: str) -> None:
+    stamp = file.stat().st_mtime_ns + 1_000_000_000
+    file.write_text(content)
+    os.utime(file, ns=(stamp, stamp))
+
+
+@pytest.mark.parametrize("write", [rewritten, overwritten])
+def test_a_file_is_followed_too(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("LLM_TEMPERATURE: 0.7\n")
+    now_s = 0.0
+
+    def read() -> CallConfig:
+        return to_call_config(load(environ={}, file=file))
+
+    source = FileConfigSource(file, read, initial=read(), now_s=lambda: now_s)
+    write(file, 'LLM_TEMPERATURE: "0.9"\n')
+    now_s += POLL_S
+    assert source.current().llm.temperature == 0.9
+    file.unlink()
+    now_s += POLL_S
+    assert source.current().llm.temperature == 0.9
+
+
+def test_a_static_source_stays() -> None:
+    config = CallConfig()
+    assert StaticConfigSource(config).current() is config

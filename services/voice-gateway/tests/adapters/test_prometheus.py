@@ -1,0 +1,178 @@
+"""Metrics: names that dashboards know, and what goes into them."""
+
+import asyncio
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from voice_gateway.adapters.metrics_http import serving_metrics
+from voice_gateway.adapters.prometheus import BACKENDS, PrometheusTelemetry
+from voice_gateway.application.ports import Telemetry
+from voice_gateway.domain.report import Stage, TurnReport
+
+KEPT = {
+    "voice_gateway_asr_latency_seconds",
+    "voice_gateway_llm_ttft_seconds",
+    "voice_gateway_llm_total_seconds",
+    "voice_gateway_llm_tokens",
+    "voice_gateway_tts_latency_seconds",
+    "voice_gateway_tts_characters",
+    "voice_gateway_e2e_latency_seconds",
+    "voice_gateway_requests",
+    "voice_gateway_active_streams",
+    "voice_gateway_asr_errors",
+    "voice_gateway_llm_errors",
+    "voice_gateway_tts_errors",
+}
+"""As families are named: the samples of counters end in _total."""
+
+TURN = TurnReport(
+    turn=2,
+    endpoint_rule="silence",
+    outcome="interrupted",
+    stages=(
+        Stage("endpoint", 0, 500),
+        Stage("llm_first_token", 520, 640),
+        Stage("first_phrase", 640, 700),
+        Stage("tts_first_audio", 700, 780),
+        Stage("first_audio_sent", 780, 785),
+    ),
+    interruption_ms=230,
+)
+
+
+def value(telemetry: PrometheusTelemetry, name: str, **labels: str) -> float | None:
+    return telemetry.registry.get_sample_value(f"voice_gateway_{name}", labels)
+
+
+def test_the_names_on_dashboards_are_there_from_the_start() -> None:
+    families = {family.name for family in PrometheusTelemetry().registry.collect()}
+    assert families >= KEPT
+
+
+def test_no_label_holds_what_a_caller_chooses() -> None:
+    telemetry: Telemetry = PrometheusTelemetry()
+    telemetry.call_ended("ok")
+    telemetry.turn_ended(TURN)
+    telemetry.call_refused("draining")
+    telemetry.backend_error("tts", "BACKEND_BUSY")
+    telemetry.stale_dropped("final")
+    assert isinstance(telemetry, PrometheusTelemetry)
+    labels = {
+        label
+        for family in telemetry.registry.collect()
+        if family.name.startswith("voice_gateway_")
+        for sample in family.samples
+        for label in sample.labels
+    }
+    assert labels == {"status", "reason", "endpoint_rule", "outcome", "backend", "what", "le"}
+
+
+def test_calls_are_counted() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.call_started()
+    telemetry.call_started()
+    telemetry.call_ended("cancelled")
+    telemetry.call_refused("at_capacity")
+    assert value(telemetry, "active_streams") == 1
+    assert value(telemetry, "requests_total", status="cancelled") == 1
+    assert value(telemetry, "requests_total", status="refused") == 1
+    assert value(telemetry, "calls_refused_total", reason="at_capacity") == 1
+
+
+def test_a_turn_is_observed_by_stage() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.turn_ended(TURN)
+    assert value(telemetry, "turns_total", endpoint_rule="silence", outcome="interrupted") == 1
+    seconds = {
+        "endpoint_delay": 0.5,
+        "asr_latency": 0.5,
+        "llm_ttft": 0.12,
+        "tts_latency": 0.08,
+        "first_audio": 0.78,
+        "e2e_latency": 0.785,
+        "barge_in_stop": 0.23,
+    }
+    for name, expected in seconds.items():
+        assert value(telemetry, f"{name}_seconds_count") == 1, name
+        assert value(telemetry, f"{name}_seconds_sum") == pytest.approx(expected), name
+    assert value(telemetry, "llm_total_seconds_count") == 0
+
+
+def test_a_typed_turn_has_no_latency_of_recognition() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.turn_ended(
+        TurnReport(1, "text", "answered", (Stage("endpoint", 0, 0), Stage("first_audio_sent", 80, 90)))
+    )
+    assert value(telemetry, "asr_latency_seconds_count") == 0
+    assert value(telemetry, "e2e_latency_seconds_count") == 1
+
+
+def test_failures_are_counted_by_backend() -> None:
+    telemetry = PrometheusTelemetry()
+    for backend in BACKENDS:
+        telemetry.backend_error(backend, "BACKEND_TIMEOUT")
+        assert value(telemetry, f"{backend}_errors_total") == 1
+        assert value(telemetry, "backend_errors_total", backend=backend, reason="backend_timeout") == 1
+
+
+def test_the_rest_is_counted() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.llm_tokens(3)
+    telemetry.tts_characters(40)
+    telemetry.stale_dropped("audio")
+    telemetry.config_reloaded("refused")
+    telemetry.loop_lag(0.003)
+    assert value(telemetry, "llm_tokens_total") == 3
+    assert value(telemetry, "tts_characters_total") == 40
+    assert value(telemetry, "stale_events_dropped_total", what="audio") == 1
+    assert value(telemetry, "config_reloads_total", result="refused") == 1
+    assert value(telemetry, "loop_lag_seconds_bucket", le="0.005") == 1
+
+
+async def asked(port: int, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    answer = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.edge
+async def test_prometheus_can_read_it() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.llm_tokens(3)
+    async with serving_metrics(telemetry.registry, "127.0.0.1", 0) as port:
+        head, _, body = (await asked(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain")
+        families = {family.name: family for family in text_string_to_metric_families(body.decode())}
+        assert families["voice_gateway_llm_tokens"].samples[0].value == 3
+        openmetrics = await asked(port, b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\n\r\n")
+        assert b"openmetrics-text" in openmetrics
+        assert openmetrics.endswith(b"# EOF\n")
+
+
+@pytest.mark.edge
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GET /other HTTP/1.1", b"404"),
+        (b"POST /metrics HTTP/1.1", b"405"),
+        (b"\xff\xfe", b"404"),
+        (b"HEAD /metrics HTTP/1.1", b"200"),
+    ],
+)
+async def test_anything_else_gets_a_status(request_line: bytes, status: bytes) -> None:
+    async with serving_metrics(PrometheusTelemetry().registry, "127.0.0.1", 0) as port:
+        answer = await asked(port, request_line + b"\r\n\r\n")
+        assert answer.split(b" ")[1] == status
+        assert answer.partition(b"\r\n\r\n")[2] in {
+            b"", b"The metrics are at /metrics.\n", b"Only GET is answered.\n",
+        }  # fmt: skip
+
+
+@pytest.mark.edge
+async def test_a_request_without_end_is_not_answered() -> None:
+    async with serving_metrics(PrometheusTelemetry().registry, "127.0.0.1", 0) as port:
+        assert await asked(port, b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 100_000) == b""
