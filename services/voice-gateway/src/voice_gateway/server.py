@@ -19,6 +19,7 @@ from voice_gateway.adapters.grpc_server import RunningServer, serving_calls
 from voice_gateway.adapters.grpc_service import VoiceGatewayService
 from voice_gateway.adapters.metrics_http import serving_metrics
 from voice_gateway.adapters.openai_llm import LlmEndpoint, OpenAiLlm
+from voice_gateway.adapters.probes import AsrProbe, LlmProbe, TtsProbe
 from voice_gateway.adapters.prometheus import PrometheusTelemetry
 from voice_gateway.adapters.riva_asr import RivaAsr, RivaAsrOptions, RivaEndpointing
 from voice_gateway.adapters.riva_channels import RivaEndpoint
@@ -95,7 +96,8 @@ async def connected(settings: GatewaySettings, config: ConfigSource) -> AsyncIte
     asr.warm()
     tts.warm()
     try:
-        yield Connected(Backends(asr, llm, tts), ())
+        probes = (AsrProbe(asr, config), LlmProbe(llm, config), TtsProbe(tts, config))
+        yield Connected(Backends(asr, llm, tts), probes)
     finally:
         await asyncio.gather(asr.close(), tts.close(), llm.close())
 
