@@ -46,10 +46,10 @@ def main() -> int:
         if arguments.check:
             return 0
         configure_logs(
-            settings.log_level,
+            settings.log.level,
             service="voice-gateway",
-            as_json=settings.log_format == "json",
-            log_personal=settings.log_words,
+            as_json=settings.log.format == "json",
+            log_personal=settings.log.words,
         )
         return run(serve(settings, file=file, environ=environ))
     except SettingsError as error:

@@ -141,13 +141,13 @@ async def serving(
     probes: Sequence[BackendProbe] = (),
 ) -> AsyncIterator[RunningGateway]:
     """Take calls and answer Prometheus until the context is left. Raises OSError where an address can't be had."""
-    admission = Admission(settings.max_calls)
+    admission = Admission(settings.server.max_calls)
     service = VoiceGatewayService(runner, admission, BackendChecks(probes), telemetry)
     async with (
-        _metrics(settings.metrics_listen_address, telemetry) as metrics_port,
+        _metrics(settings.server.metrics_listen_address, telemetry) as metrics_port,
         serving_calls(
             service,
-            listen_address=settings.gateway_listen_address,
+            listen_address=settings.server.listen_address,
             max_chunk_bytes=settings.limits.max_chunk_bytes,
         ) as calls,
     ):
@@ -192,7 +192,7 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
             lag = asyncio.create_task(_watch_lag(telemetry), name="loop-lag")
             try:
                 log.info("stopping", signal=await signalled)
-                await gateway.drain(seconds=settings.drain_seconds)
+                await gateway.drain(seconds=settings.server.drain_seconds)
             finally:
                 lag.cancel()
                 signalled.cancel()

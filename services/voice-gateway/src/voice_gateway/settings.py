@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from servicekit.settings import load_settings, split_address
@@ -304,6 +304,41 @@ class LimitSettings(_Section):
     """A client that has not taken its audio for this long loses its call."""
 
 
+class ServerSettings(_Section):
+    """The process."""
+
+    listen_address: str = _setting(
+        "127.0.0.1:50051", alias="GATEWAY_LISTEN_ADDRESS", applies="restart", allowed="host:port"
+    )
+    """Where callers connect. Loopback; a container sets 0.0.0.0:50051. Port 0 takes a free one."""
+    metrics_listen_address: str = _setting(
+        "127.0.0.1:8080", alias="METRICS_LISTEN_ADDRESS", applies="restart", allowed="host:port, or empty for none"
+    )
+    """Where Prometheus asks. Loopback; a container sets 0.0.0.0:8080."""
+    max_calls: int = _setting(100, alias="MAX_CALLS", applies="restart", ge=1, le=10_000)
+    """Calls that this process takes; one more is refused and told when to come back. 100 is what one core carries."""
+    drain_seconds: float = _setting(30.0, unit="s", alias="DRAIN_SECONDS", applies="restart", ge=0, le=86_400)
+    """How long calls may go on after SIGTERM to finish their turn. Keep it below the pod's termination grace."""
+
+    @field_validator("listen_address", "metrics_listen_address")
+    @classmethod
+    def _is_address(cls, value: str, info: ValidationInfo) -> str:
+        if value or info.field_name == "listen_address":
+            split_address(value)
+        return value
+
+
+class LogSettings(_Section):
+    """Logs."""
+
+    level: Literal["debug", "info", "warning", "error"] = _setting("info", applies="restart")
+    """Least important events that are logged."""
+    format: Literal["json", "text"] = _setting("json", applies="restart")
+    """One JSON object a line, or lines for people."""
+    words: bool = _setting(False, applies="restart")
+    """Whether what people say may appear in logs. It is personal: off."""
+
+
 class GatewaySettings(BaseSettings):
     """The gateway's settings."""
 
@@ -328,20 +363,8 @@ class GatewaySettings(BaseSettings):
         allowed=f"a comma-separated list of: {', '.join(OVERRIDABLE)}",
     )
     """What callers may choose for their own call. System prompt and models cost or reveal more, and are left out."""
-    gateway_listen_address: str = _setting("127.0.0.1:50051", applies="restart", allowed="host:port")
-    """Where callers connect. Loopback; a container sets 0.0.0.0:50051. Port 0 takes a free one."""
-    metrics_listen_address: str = _setting("127.0.0.1:8080", applies="restart", allowed="host:port, or empty for none")
-    """Where Prometheus asks. Loopback; a container sets 0.0.0.0:8080."""
-    max_calls: int = _setting(100, applies="restart", ge=1, le=10_000)
-    """Calls that this process takes; one more is refused and told when to come back. 100 is what one core carries."""
-    drain_seconds: float = _setting(30.0, unit="s", applies="restart", ge=0, le=86_400)
-    """How long calls may go on after SIGTERM to finish their turn. Keep it below the pod's termination grace."""
-    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", applies="restart")
-    """Least important events that are logged."""
-    log_format: Literal["json", "text"] = _setting("json", applies="restart")
-    """One JSON object a line, or lines for people."""
-    log_words: bool = _setting(False, applies="restart")
-    """Whether what people say may appear in logs. It is personal: off."""
+    server: ServerSettings = ServerSettings()
+    log: LogSettings = LogSettings()
     nvidia_api_key: SecretStr = _setting(SecretStr(""), applies="restart")
     """Key for NVIDIA's hosted endpoints. Sent over TLS only, and to NVIDIA's hosts only."""
     ngc_api_key: SecretStr = _setting(SecretStr(""), applies="restart")
@@ -359,13 +382,6 @@ class GatewaySettings(BaseSettings):
     def _known(cls, value: frozenset[str]) -> frozenset[str]:
         if unknown := value - set(OVERRIDABLE):
             raise ValueError(f"{', '.join(sorted(unknown))} is not among: {', '.join(OVERRIDABLE)}")
-        return value
-
-    @field_validator("gateway_listen_address", "metrics_listen_address")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        if value:
-            split_address(value)
         return value
 
     @model_validator(mode="before")
@@ -427,7 +443,7 @@ def _inconsistency(settings: GatewaySettings) -> str:
         )
     if settings.backends == "hosted" and not settings.hosted_key:
         return "NVIDIA_API_KEY is not set; BACKENDS=hosted needs it"
-    listening = settings.gateway_listen_address
+    listening = settings.server.listen_address
     speech = {own or settings.riva.uri for own in (settings.asr.uri, settings.tts.uri)}
     if listening in speech and not listening.endswith(":0"):
         return f"GATEWAY_LISTEN_ADDRESS is {listening}, where the gateway also looks for speech services"
@@ -459,7 +475,7 @@ def to_call_config(settings: GatewaySettings) -> CallConfig:
             idle_ms=settings.limits.idle_seconds * 1000,
         ),
         allowed_overrides=settings.allowed_overrides,
-        log_words=settings.log_words,
+        log_words=settings.log.words,
     )
     values = json.dumps(asdict(config), sort_keys=True, default=sorted)
     return replace(config, revision=hashlib.sha256(values.encode()).hexdigest()[:REVISION_CHARACTERS])
