@@ -175,17 +175,21 @@ async def measure(asr: AsrEngine, tts: TtsEngine, voice: Voice, sentences: Seque
 
 def table(rows: Sequence[VoiceFigures]) -> str:
     """Markdown; p50 / p95 where two numbers stand."""
-    lines = [
-        "| voice | sentences | WER % (95 % interval) | final after end of audio, ms | ASR RTF | TTS first audio, ms | TTS RTF |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    heads = (
+        "voice", "sentences", "WER % (95 % interval)", "final after end of audio, ms", "ASR RTF",
+        "TTS first audio, ms", "TTS RTF",
+    )  # fmt: skip
+    lines = [_row(heads), "|---" * len(heads) + "|"]
     for row in rows:
         low, high = _interval(row)
-        lines.append(
-            f"| {row.voice} | {len(row.final_ms)} | {100 * row.word_error_rate:.1f} ({low:.1f}-{high:.1f}) "
-            f"| {_pair(row.final_ms, 1)} | {_pair(row.asr_rtf, 3)} | {_pair(row.first_audio_ms, 1)} | {_pair(row.tts_rtf, 4)} |"
-        )
+        rate = f"{100 * row.word_error_rate:.1f} ({low:.1f}-{high:.1f})"
+        latencies = (_pair(row.final_ms, 1), _pair(row.asr_rtf, 3), _pair(row.first_audio_ms, 1), _pair(row.tts_rtf, 4))
+        lines.append(_row((row.voice, str(len(row.final_ms)), rate, *latencies)))
     return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _pair(values: Sequence[float], digits: int) -> str:
@@ -202,7 +206,9 @@ def _interval(row: VoiceFigures) -> tuple[float, float]:
     return 100 * (centre - half), 100 * (centre + half)
 
 
-async def run(asr_name: str, tts_names: Sequence[str], voices_each: int, sentences: Sequence[str]) -> list[VoiceFigures]:
+async def run(
+    asr_name: str, tts_names: Sequence[str], voices_each: int, sentences: Sequence[str]
+) -> list[VoiceFigures]:
     rows: list[VoiceFigures] = []
     asr = asr_engine(asr_name, EngineOptions(max_streams=1))
     try:

@@ -32,7 +32,9 @@ def test_any_cut_gives_the_same_audio_of_the_right_length(
     np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("input_hz", "output_hz"), [(48_000, 16_000), (44_100, 16_000), (8_000, 16_000), (16_000, 22_050)])
+@pytest.mark.parametrize(
+    ("input_hz", "output_hz"), [(48_000, 16_000), (44_100, 16_000), (8_000, 16_000), (16_000, 22_050)]
+)
 def test_speech_frequencies_pass_in_place(input_hz: int, output_hz: int) -> None:
     resampler = Resampler(input_hz, output_hz)
     source = sine(1_000, rate_hz=input_hz, seconds=0.5)

@@ -66,7 +66,7 @@ def test_after_a_reset_a_new_utterance_may_start() -> None:
     st.floats(0.05, 1.0),
     st.floats(0.05, 1.0),
 )
-def test_edges_alternate_and_the_first_pass_is_inside(
+def test_edges_alternate_and_the_first_pass_is_inside(  # noqa: PLR0917 - hypothesis fills them by position
     frames: list[bool], start_ms: int, stop_ms: int, eou_ms: int, start_share: float, stop_share: float
 ) -> None:
     rule = EndpointingRule(
@@ -107,5 +107,5 @@ def test_edges_alternate_and_the_first_pass_is_inside(
 )
 def test_a_rule_that_makes_no_sense_is_refused(values: dict[str, int], sentence: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        EndpointingRule(**values)  # type: ignore[arg-type]
+        EndpointingRule(**values)
     assert str(refused.value) == sentence

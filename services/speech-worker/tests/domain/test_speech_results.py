@@ -1,5 +1,7 @@
 """Results of a stream, words and their times, choice of voices, text that can be spoken."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,9 +48,7 @@ def test_an_empty_final_stays_empty() -> None:
 
 def test_the_profanity_filter_masks_text_and_words() -> None:
     options = ResultOptions(interim_results=True, word_times=True, profanity_filter=True, blocked_words=BlockedWords())
-    final = ResultWriter(options).final(
-        Hypothesis("Oh shit, no", 0.5, (Word("shit", 0, 100),)), audio_processed_s=0.1
-    )
+    final = ResultWriter(options).final(Hypothesis("Oh shit, no", 0.5, (Word("shit", 0, 100),)), audio_processed_s=0.1)
     assert final.transcript == "Oh s***, no"
     assert final.words[0].text == "s***"
 
@@ -64,7 +64,7 @@ def test_estimated_words_cover_the_time_in_order(text: str, start_ms: int, lengt
     assert [word.text for word in words] == spoken_words(text)
     if words:
         assert (words[0].start_ms, words[-1].end_ms) == (start_ms, start_ms + length_ms)
-        assert all(a.end_ms == b.start_ms for a, b in zip(words, words[1:], strict=False))
+        assert all(a.end_ms == b.start_ms for a, b in pairwise(words))
     assert sum(durations_s(words)) == pytest.approx(length_ms / 1000 if words else 0)
 
 
@@ -99,7 +99,10 @@ def test_riva_s_own_sentence_tells_what_is_not_there() -> None:
 
 
 def test_ssml_counts_inside_its_root_only() -> None:
-    text = '<speak>Say <sub alias="doctor">Dr.</sub> <prosody rate="90%">Smith &amp; Co</prosody><break time="1s"/>now</speak>'
+    text = (
+        '<speak>Say <sub alias="doctor">Dr.</sub> <prosody rate="90%">Smith &amp; Co</prosody>'
+        '<break time="1s"/>now</speak>'
+    )
     assert speakable(text, longest=200) == "Say doctor Smith & Co , now"
     assert speakable("1 < 2 and 3 > 2", longest=200) == "1 < 2 and 3 > 2"
 
@@ -115,7 +118,7 @@ def test_speakable_text_has_no_control_characters(text: str) -> None:
 
 
 def test_no_text_and_too_much_text_are_refused() -> None:
-    with pytest.raises(InvalidRequest, match="text is empty: say what should be spoken."):
+    with pytest.raises(InvalidRequest, match=r"text is empty: say what should be spoken\."):
         speakable(" \n", longest=10)
-    with pytest.raises(InvalidRequest, match="text has 11 characters: at most 10 are allowed in one request."):
+    with pytest.raises(InvalidRequest, match=r"text has 11 characters: at most 10 are allowed in one request\."):
         speakable("a" * 11, longest=10)

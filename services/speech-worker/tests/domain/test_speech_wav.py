@@ -1,5 +1,7 @@
 """RIFF sniffing: any cut, the header wins, what cannot be served is refused with a sentence."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ AUDIO = bytes(range(256)) * 4
 def sniff(data: bytes, cuts: list[int], declared: AudioFormat = DECLARED) -> tuple[bytes, AudioFormat]:
     sniffer = AudioSniffer(declared)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    audio = b"".join(sniffer.feed(data[a:b]) for a, b in zip(edges, edges[1:], strict=False))
+    audio = b"".join(sniffer.feed(data[a:b]) for a, b in pairwise(edges))
     return audio + sniffer.finish(), sniffer.format
 
 
@@ -71,8 +73,14 @@ def test_other_chunks_may_come_first() -> None:
         (wav(AUDIO, rate_hz=4_000), "The WAV file's sample rate is 4000: 8000 to 96000 Hz are supported."),
         (b"RIFF\x00\x00\x00\x00AVI LIST", "The audio starts as a RIFF file but is not a WAV file."),
         (wav(AUDIO)[:30], "The WAV header is incomplete: the stream ended inside it."),
-        (b"RIFF\x00\x00\x00\x00WAVEdata\x04\x00\x00\x00abcd", "The WAV header is damaged: the audio comes before its format."),
-        (b"RIFF\x00\x00\x00\x00WAVEfmt \x02\x00\x00\x00abdata", "The WAV header is damaged: its format chunk is too short."),
+        (
+            b"RIFF\x00\x00\x00\x00WAVEdata\x04\x00\x00\x00abcd",
+            "The WAV header is damaged: the audio comes before its format.",
+        ),
+        (
+            b"RIFF\x00\x00\x00\x00WAVEfmt \x02\x00\x00\x00abdata",
+            "The WAV header is damaged: its format chunk is too short.",
+        ),
         (b"RIFF\x00\x00\x00\x00WAVEjunk\x00\x00\x00\x70", "The WAV header is longer than 65536 bytes."),
         (b"fLaC\x00", "Unsupported audio encoding FLAC: LINEAR_PCM, MULAW and ALAW are supported."),
         (b"OggS\x00", "Unsupported audio encoding OGGOPUS: LINEAR_PCM, MULAW and ALAW are supported."),

@@ -35,7 +35,7 @@ async def test_a_crash_ends_its_stream_only_and_the_place_is_filled_again() -> N
         lucky = await engine.open(language_code="en-US")
         await unlucky.accept(SPEECH[:6_400])
         os.kill(unlucky._child.pid, signal.SIGKILL)
-        with pytest.raises(EngineFailed, match="The speech engine stopped in the middle of the request."):
+        with pytest.raises(EngineFailed, match="stopped in the middle of the request"):
             await hear(unlucky)
         await unlucky.close()
         assert await hear(lucky) == "what time is it"
@@ -118,7 +118,9 @@ async def test_a_silent_process_is_given_up_after_the_deadline() -> None:
 
 def test_words_that_nobody_said_are_blocked_and_innocent_ones_are_not() -> None:
     assert all(map(blocked, ("shit", "shitty", "fucking", "motherfuckers", "bitch(2)", "cocks")))
-    assert not any(map(blocked, ("shiitake", "shitake", "cocktail", "dickens", "scunthorpe", "title", "assassin", "class")))
+    assert not any(
+        map(blocked, ("shiitake", "shitake", "cocktail", "dickens", "scunthorpe", "title", "assassin", "class"))
+    )
 
 
 @pytest.mark.parametrize(

@@ -192,9 +192,7 @@ async def test_force_eou_makes_a_final_now_with_and_without_audio() -> None:
 async def test_two_pass_end_of_utterance() -> None:
     endpointing = asr.EndpointingConfig(stop_history=800, stop_history_eou=240)
     async with worker() as (_, channel):
-        responses = await recognise(
-            channel, [config(endpointing_config=endpointing), *audio(SPEECH + silence(1_500))]
-        )
+        responses = await recognise(channel, [config(endpointing_config=endpointing), *audio(SPEECH + silence(1_500))])
         stable = [result for result in results(responses) if result.stability == 1.0]
         assert [result.is_final for result in stable] == [False]
         final = next(result for result in results(responses) if result.is_final)
@@ -209,7 +207,9 @@ async def test_stop_history_decides_when_the_final_comes() -> None:
         ends = []
         for stop_history in (400, 1_200):
             endpointing = asr.EndpointingConfig(stop_history=stop_history)
-            responses = await recognise(channel, [config(endpointing_config=endpointing), *audio(SPEECH + silence(2_000))])
+            responses = await recognise(
+                channel, [config(endpointing_config=endpointing), *audio(SPEECH + silence(2_000))]
+            )
             ends.append(next(result.audio_processed for result in results(responses) if result.is_final))
     assert ends[1] - ends[0] == pytest.approx(0.8, abs=0.05)
 
@@ -219,12 +219,13 @@ async def test_stop_history_decides_when_the_final_comes() -> None:
     [
         (
             {"language_code": "es-ES"},
-            "Error: Unavailable model requested given these parameters: language_code=es; sample_rate=16000; type=online; ",
+            "Error: Unavailable model requested given these parameters: language_code=es; sample_rate=16000; "
+            "type=online; ",
         ),
         (
             {"model": "parakeet", "sample_rate_hertz": 8_000},
-            "Error: Unavailable model requested given these parameters: language_code=en; sample_rate=8000; type=online; "
-            "model=parakeet; ",
+            "Error: Unavailable model requested given these parameters: language_code=en; sample_rate=8000; "
+            "type=online; model=parakeet; ",
         ),
         ({"encoding": "FLAC"}, "Unsupported audio encoding FLAC: LINEAR_PCM, MULAW and ALAW are supported."),
         ({"encoding": "OGGOPUS"}, "Unsupported audio encoding OGGOPUS: LINEAR_PCM, MULAW and ALAW are supported."),
@@ -248,7 +249,10 @@ async def test_what_cannot_be_served_is_invalid_with_the_exact_text(values: dict
 async def test_a_bad_header_in_the_audio_is_told_like_a_bad_config() -> None:
     async with worker() as (_, channel):
         stereo = wav(SPEECH, channels=2)[:100]
-        assert await refusal(channel, config(), *audio(stereo, 30)) == ("INVALID_ARGUMENT", "Only mono audio supported.")
+        assert await refusal(channel, config(), *audio(stereo, 30)) == (
+            "INVALID_ARGUMENT",
+            "Only mono audio supported.",
+        )
 
 
 async def test_the_request_id_comes_back() -> None:
@@ -288,9 +292,10 @@ async def test_offline_gives_one_result_per_utterance() -> None:
 
 async def test_a_message_of_64_mib_is_taken() -> None:
     data = wav(SPEECH) + bytes(64 * 1024 * 1024 - len(SPEECH) - 200)
-    async with worker() as (running, _), grpc.aio.insecure_channel(
-        running.address, options=[("grpc.max_send_message_length", -1)]
-    ) as channel:
+    async with (
+        worker() as (running, _),
+        grpc.aio.insecure_channel(running.address, options=[("grpc.max_send_message_length", -1)]) as channel,
+    ):
         response = await asr_grpc.RivaSpeechRecognitionStub(channel).Recognize(
             asr.RecognizeRequest(audio=data), timeout=30
         )
@@ -306,7 +311,9 @@ async def test_the_models_and_what_clients_read_of_them() -> None:
             "type": "online", "language_code": "en-US", "sample_rate_hertz": "16000", "streaming": "True",
         }  # fmt: skip
         one = asr.RivaSpeechRecognitionConfigRequest(model_name="script-en-US-asr-offline")
-        assert [m.parameters["type"] for m in (await stub.GetRivaSpeechRecognitionConfig(one)).model_config] == ["offline"]
+        assert [m.parameters["type"] for m in (await stub.GetRivaSpeechRecognitionConfig(one)).model_config] == [
+            "offline"
+        ]
         none = asr.RivaSpeechRecognitionConfigRequest(model_name="nothing")
         assert not (await stub.GetRivaSpeechRecognitionConfig(none)).model_config
         responses = await recognise(channel, [config(model="script-en-US-asr-streaming"), *audio(SPEECH)])

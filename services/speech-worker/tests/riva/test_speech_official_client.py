@@ -87,7 +87,9 @@ def test_riva_streaming_asr_client_with_all_its_options_and_several_clients(auth
     def one_client(_: int) -> str:
         with riva.client.AudioChunkFileIterator(path, 1600) as chunks:
             responses = riva.client.ASRService(auth).streaming_response_generator(chunks, config)
-            return "".join(r.alternatives[0].transcript for response in responses for r in response.results if r.is_final)
+            return "".join(
+                r.alternatives[0].transcript for response in responses for r in response.results if r.is_final
+            )
 
     with ThreadPoolExecutor(CAPACITY) as pool:
         assert list(pool.map(one_client, range(CAPACITY))) == ["what is seven times six"] * CAPACITY
@@ -108,7 +110,10 @@ def test_print_streaming_takes_what_comes(auth: riva.client.Auth, tmp_path: Path
 def test_list_models(auth: riva.client.Auth) -> None:
     service = riva.client.ASRService(auth)
     response = service.stub.GetRivaSpeechRecognitionConfig(riva_asr_pb2.RivaSpeechRecognitionConfigRequest())
-    models = {model.parameters["type"]: (model.model_name, model.parameters["language_code"]) for model in response.model_config}
+    models = {
+        model.parameters["type"]: (model.model_name, model.parameters["language_code"])
+        for model in response.model_config
+    }
     assert models == {
         "online": ("pocketsphinx-en-US-asr-streaming", "en-US"), "offline": ("pocketsphinx-en-US-asr-offline", "en-US"),
     }  # fmt: skip

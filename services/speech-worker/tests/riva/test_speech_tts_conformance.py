@@ -49,7 +49,9 @@ async def test_one_message_streams_in_chunks_the_first_one_short() -> None:
 
 async def test_several_messages_are_spoken_in_order() -> None:
     async with worker() as (_, channel):
-        responses = await online(channel, [request("one two"), request("three", voice_name="low"), request("four five")])
+        responses = await online(
+            channel, [request("one two"), request("three", voice_name="low"), request("four five")]
+        )
     texts = [response.meta.text for response in responses]
     assert list(dict.fromkeys(texts)) == ["one two", "three", "four five"]
     assert len(audio_of(responses)) == 5 * 250 * 32
@@ -151,7 +153,10 @@ async def test_the_voices_and_what_clients_read_of_them() -> None:
     async with worker() as (_, channel):
         stub = tts_grpc.RivaSpeechSynthesisStub(channel)
         listed = (await stub.GetRivaSynthesisConfig(tts.RivaSynthesisConfigRequest())).model_config
-        found = [(m.model_name, m.parameters["language_code"], m.parameters["voice_name"], m.parameters["subvoices"]) for m in listed]
+        found = [
+            (m.model_name, m.parameters["language_code"], m.parameters["voice_name"], m.parameters["subvoices"])
+            for m in listed
+        ]
         assert found == [
             ("tone-en-US", "en-US", "tone-en-US", "high:0,low:1"), ("tone-de-DE", "de-DE", "tone-de-DE", "high:0"),
         ]  # fmt: skip

@@ -24,7 +24,7 @@ def question(name: str) -> bytes:
     """s16le at 16 kHz of one of the spoken questions."""
     with wave.open(str(AUDIO / f"{name}.wav")) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (RATE_HZ, 1, 2)
-        return file.readframes(file.getnframes())
+        return bytes(file.readframes(file.getnframes()))
 
 
 def words_of(name: str) -> str:
