@@ -299,4 +299,6 @@ def _length(metadata: list[Any]) -> str:
         return f" of {low} to {high} characters"
     if high is not None:
         return f" of at most {high} characters"
+    if low == 1:
+        return " that is not empty"
     return f" of at least {low} characters" if low else ""

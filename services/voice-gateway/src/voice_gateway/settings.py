@@ -366,7 +366,8 @@ class GatewaySettings(BaseSettings):
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
     nvidia_api_key: SecretStr = _setting(SecretStr(""), applies="restart")
-    """Key for NVIDIA's hosted endpoints. Sent over TLS only, and to NVIDIA's hosts only."""
+    """Key for NVIDIA's hosted endpoints. Sent over TLS only: to NVIDIA's hosts, and to speech services addressed by
+    function."""
     ngc_api_key: SecretStr = _setting(SecretStr(""), applies="restart")
     """Stands in for NVIDIA_API_KEY where that is empty: keys of both kinds are the same today."""
 

@@ -3,6 +3,8 @@
 Names without a comment are on dashboards already and stay. No label holds anything a caller chooses.
 """
 
+from dataclasses import dataclass
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -15,9 +17,40 @@ BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.
 """For speech: 10 ms to 10 s, close together between 0.2 and 1 s, where a pause turns from quick to awkward."""
 
 LAG_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
-CALL_BUCKETS_S = (1, 5, 15, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600)
+
+PREFIX = "voice_gateway_"
 
 BACKENDS: tuple[BackendKind, ...] = ("asr", "llm", "tts")
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDoc:
+    """One metric as a reference page shows it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    text: str
+
+
+class _Maker:
+    """Makes metrics of one registry, and remembers what they are."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self.docs: list[MetricDoc] = []
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        self.docs.append(MetricDoc(f"{PREFIX}{name}_total", "counter", labels, text))
+        return Counter(f"{PREFIX}{name}", text, labels, registry=self._registry)
+
+    def gauge(self, name: str, text: str) -> Gauge:
+        self.docs.append(MetricDoc(f"{PREFIX}{name}", "gauge", (), text))
+        return Gauge(f"{PREFIX}{name}", text, registry=self._registry)
+
+    def seconds(self, name: str, text: str, *, buckets: tuple[float, ...] = BUCKETS_S) -> Histogram:
+        self.docs.append(MetricDoc(f"{PREFIX}{name}_seconds", "histogram", (), text))
+        return Histogram(f"{PREFIX}{name}_seconds", text, buckets=buckets, registry=self._registry)
 
 
 class PrometheusTelemetry:
@@ -25,24 +58,21 @@ class PrometheusTelemetry:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or _process_registry()
-        self._requests = self._counter("requests", "Calls that have ended, by how.", "status")
-        self._active = Gauge("voice_gateway_active_streams", "Calls in progress.", registry=self.registry)
-        self._refused = self._counter("calls_refused", "Calls that were not admitted.", "reason")
-        self._tokens = self._counter("llm_tokens", "Pieces of answer text received.")
-        self._characters = self._counter("tts_characters", "Characters sent to synthesis.")
-        self._failures = {kind: self._counter(f"{kind}_errors", f"Failures of {kind.upper()}.") for kind in BACKENDS}
+        make = _Maker(self.registry)
+        self.docs = make.docs
+        self._requests = make.counter("requests", "Calls that have ended, by how.", "status")
+        self._active = make.gauge("active_streams", "Calls in progress.")
+        self._refused = make.counter("calls_refused", "Calls that were not admitted.", "reason")
+        self._tokens = make.counter("llm_tokens", "Pieces of answer text received.")
+        self._characters = make.counter("tts_characters", "Characters sent to synthesis.")
+        self._failures = {kind: make.counter(f"{kind}_errors", f"Failures of {kind.upper()}.") for kind in BACKENDS}
         # Added: the same by reason, for the person on call.
-        self._reasons = self._counter("backend_errors", "Failures of backends by reason.", "backend", "reason")
-        self._stale = self._counter("stale_events_dropped", "What arrived for a turn that was over.", "what")
-        self._turns = self._counter("turns", "Turns that have ended.", "endpoint_rule", "outcome")
-        self._reloads = self._counter("config_reloads", "Edits of the configuration.", "result")
-        self._turn_times = _TurnTimes(self.registry)
-        self._lag = Histogram(
-            "voice_gateway_loop_lag_seconds",
-            "How late the event loop runs a timer.",
-            buckets=LAG_BUCKETS_S,
-            registry=self.registry,
-        )
+        self._reasons = make.counter("backend_errors", "Failures of backends by reason.", "backend", "reason")
+        self._stale = make.counter("stale_events_dropped", "What arrived for a turn that was over.", "what")
+        self._turns = make.counter("turns", "Turns that have ended.", "endpoint_rule", "outcome")
+        self._reloads = make.counter("config_reloads", "Edits of the configuration.", "result")
+        self._turn_times = _TurnTimes(make)
+        self._lag = make.seconds("loop_lag", "How late the event loop runs a timer.", buckets=LAG_BUCKETS_S)
 
     def call_started(self) -> None:
         """Count a call in progress."""
@@ -88,24 +118,20 @@ class PrometheusTelemetry:
         """Observe how late a timer ran."""
         self._lag.observe(seconds)
 
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(f"voice_gateway_{name}", documentation, labels, registry=self.registry)
-
 
 class _TurnTimes:
     """Histograms of a turn's stages, which are in milliseconds from the end of the caller's speech."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-        self._asr = self._histogram("asr_latency", "End of speech to final transcript.")
-        self._ttft = self._histogram("llm_ttft", "Request to first token.")
-        self._llm = self._histogram("llm_total", "Request to last token.")
-        self._tts = self._histogram("tts_latency", "First phrase to its first audio.")
-        self._e2e = self._histogram("e2e_latency", "End of speech to first audio sent.")
+    def __init__(self, make: _Maker) -> None:
+        self._asr = make.seconds("asr_latency", "End of speech to final transcript.")
+        self._ttft = make.seconds("llm_ttft", "Request to first token.")
+        self._llm = make.seconds("llm_total", "Request to last token.")
+        self._tts = make.seconds("tts_latency", "First phrase to its first audio.")
+        self._e2e = make.seconds("e2e_latency", "End of speech to first audio sent.")
         # Added.
-        self._endpoint = self._histogram("endpoint_delay", "End of speech to the decision that the turn is over.")
-        self._first_audio = self._histogram("first_audio", "End of speech to first audio ready, before it is sent.")
-        self._interruption = self._histogram("barge_in_stop", "Speech over an answer to the decision to stop it.")
+        self._endpoint = make.seconds("endpoint_delay", "End of speech to the decision that the turn is over.")
+        self._first_audio = make.seconds("first_audio", "End of speech to first audio ready, before it is sent.")
+        self._interruption = make.seconds("barge_in_stop", "Speech over an answer to the decision to stop it.")
 
     def observe(self, report: TurnReport) -> None:
         """Observe the stages that the turn came to. Typed turns have no speech, and so no latency of recognition."""
@@ -129,9 +155,6 @@ class _TurnTimes:
     def _took(histogram: Histogram, stage: Stage | None) -> None:
         if stage is not None:
             histogram.observe(max(0.0, stage.end_ms - stage.start_ms) / 1000)
-
-    def _histogram(self, name: str, documentation: str) -> Histogram:
-        return Histogram(f"voice_gateway_{name}_seconds", documentation, buckets=BUCKETS_S, registry=self._registry)
 
 
 def _process_registry() -> CollectorRegistry:
