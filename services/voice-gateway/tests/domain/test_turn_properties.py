@@ -14,7 +14,7 @@ Steps = list[tuple[int, tuple[object, ...]]]
 
 
 @given(WALKS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_invariants_hold_after_every_event(steps: Steps) -> None:
     walk = Walk()
     walk.start()
@@ -23,7 +23,7 @@ def test_invariants_hold_after_every_event(steps: Steps) -> None:
 
 
 @given(WALKS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_turn_that_starts_ends_exactly_once(steps: Steps) -> None:
     walk = Walk()
     walk.start()
@@ -40,7 +40,7 @@ def test_every_turn_that_starts_ends_exactly_once(steps: Steps) -> None:
 
 
 @given(WALKS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_journal_replays_to_the_same_actions(steps: Steps) -> None:
     walk = Walk()
     journal = Journal.of(walk.machine, capacity=16)

@@ -66,7 +66,40 @@ STEPS = st.one_of(
 )
 """What may happen next; numbers of turns and utterances are relative to the current ones, so that most are apt."""
 
-WALKS = st.lists(st.tuples(st.integers(0, 900), STEPS), max_size=60)
+STEP = st.tuples(st.integers(0, 900), STEPS)
+
+SHORT_WAITS = st.sampled_from([0, 20, 100, 150, 450])
+
+
+def _story(*steps: tuple[object, ...]) -> st.SearchStrategy[list[tuple[int, tuple[object, ...]]]]:
+    """These steps in order, each after a wait, with something else in between now and then."""
+    told = st.tuples(*(st.tuples(SHORT_WAITS, st.just(step)) for step in steps))
+    return st.tuples(told, st.lists(STEP, max_size=2), st.integers(0, len(steps))).map(
+        lambda drawn: [*drawn[0][: drawn[2]], *drawn[1], *drawn[0][drawn[2] :]]
+    )
+
+
+_STARTED, _CONFIRMED, _PAUSED = (
+    ("speech", edge, 8_000) for edge in (SpeechEdge.STARTED, SpeechEdge.CONFIRMED, SpeechEdge.PAUSED)
+)
+_ENDED, _MISFIRE = (("speech", edge, 8_000) for edge in (SpeechEdge.ENDED, SpeechEdge.MISFIRE))
+_FINAL, _EMPTY_FINAL = ("result", 0, "what time is it", True, False), ("result", 0, "", True, False)
+_ANSWER = tuple(("reply", kind, 0) for kind in ("started", "phrase", "ready", "playing", "audio"))
+
+STORIES = st.one_of(
+    _story(_STARTED, _CONFIRMED, _PAUSED, _ENDED, _FINAL),
+    _story(_STARTED, _CONFIRMED, _PAUSED, _FINAL),
+    _story(_STARTED, _CONFIRMED, _PAUSED, ("result", 0, "what time", False, True), _FINAL),
+    _story(_STARTED, _MISFIRE, _EMPTY_FINAL),
+    _story(_STARTED, _CONFIRMED, _ENDED, _STARTED, _FINAL, _ENDED, _FINAL),
+    _story(*_ANSWER),
+    _story(*_ANSWER, ("reply", "ended", 0)),
+    _story(*_ANSWER, _STARTED, _CONFIRMED),
+    STEP.map(lambda step: [step]),
+)
+"""What usually happens. Random steps alone seldom get as far as an answer that is interrupted."""
+
+WALKS = st.lists(STORIES, max_size=12).map(lambda stories: [step for story in stories for step in story])
 
 
 class Walk:
@@ -110,7 +143,10 @@ class Walk:
             case ("speech", SpeechEdge() as edge, int() as heard):
                 return Speech(edge, self.now * 16, self.now, heard)
             case ("result", int() as near, str() as text, bool() as final, bool() as first_pass):
-                return AsrResult(state.utterance + near, text, len(text.split()), final, first_pass and not final)
+                through = self.now * 16 if len(text) % 2 else 0
+                return AsrResult(
+                    state.utterance + near, text, len(text.split()), final, first_pass and not final, through
+                )
             case ("asr_ended", int() as near, str() as reason):
                 return AsrEnded(state.utterance + near, reason, "The recogniser failed." if reason else "")
             case ("text", str() as text, int() as heard):

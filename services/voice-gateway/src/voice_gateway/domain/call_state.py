@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from voice_gateway.domain.conversation import Message
-from voice_gateway.domain.events import SpeakRequest
+from voice_gateway.domain.events import AsrResult, SpeakRequest
 from voice_gateway.domain.heard import HeardLedger
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.policy import TurnPolicy
@@ -20,8 +20,16 @@ class Utterance:
     paused: bool = False
     """Silent, but not yet for long enough."""
     speech_end_ms: int = 0
+    stretch_sample: int = 0
+    """Where the latest stretch of its speech began: its onset, or the last continuation after a pause."""
+    continued: bool = False
+    """There was a pause in it, and speech after that."""
     finals: tuple[str, ...] = ()
     final_words: int = 0
+    final_sample: int = 0
+    """The last final result speaks of the audio before this; 0 where the server did not say."""
+    covered: bool = False
+    """The last final result speaks of all that was said, as far as is known."""
     interim: str = ""
     interim_words: int = 0
     done: bool = False
@@ -34,7 +42,7 @@ class Utterance:
     @property
     def settled(self) -> bool:
         """The recogniser has finalised all that it heard."""
-        return bool(self.finals) and not self.interim_words
+        return bool(self.finals) and self.covered and not self.interim_words
 
     @property
     def words(self) -> int:
@@ -45,6 +53,36 @@ class Utterance:
     def text(self) -> str:
         """Text recognised so far."""
         return " ".join(part for part in (*self.finals, self.interim) if part)
+
+    def pause(self, speech_end_sample: int, at_ms: int) -> None:
+        """The caller fell silent, perhaps for good."""
+        self.paused, self.speech_end_ms = True, at_ms
+        if self.final_sample:
+            self.covered = self.final_sample >= speech_end_sample
+        else:
+            self.covered = bool(self.finals) and not self.continued
+
+    def go_on(self, sample: int) -> None:
+        """The caller speaks again."""
+        self.paused = self.covered = False
+        self.continued, self.stretch_sample = True, sample
+
+    def take_final(self, event: AsrResult) -> None:
+        """Note a final result. In a pause it speaks of all that was said, unless the server says that it speaks of
+        audio before the latest stretch of speech; while the caller speaks, the next pause decides.
+        """
+        if event.words:
+            self.finals = (*self.finals, event.text)
+        self.final_words += event.words
+        self.interim, self.interim_words = "", 0
+        self.final_sample = event.through_sample
+        silent = self.paused or not self.open
+        self.covered = silent and (not event.through_sample or event.through_sample > self.stretch_sample)
+
+    def take_over(self, older: "Utterance") -> None:
+        """Put the words of an utterance that came before in front of this one's."""
+        self.finals = (*older.finals, *((older.interim,) if older.interim else ()), *self.finals)
+        self.final_words += older.words
 
 
 @dataclass(slots=True)
@@ -64,6 +102,7 @@ class ReplyState:
     uninterruptible: bool = False
     released: bool = False
     audible: bool = False
+    ducked: bool = False
     troubled: bool = False
     first_token_ms: int | None = None
     first_phrase_ms: int | None = None

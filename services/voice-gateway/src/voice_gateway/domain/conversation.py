@@ -42,17 +42,39 @@ def estimated_tokens(text: str) -> int:
     return -(-ascii_characters // CHARACTERS_PER_TOKEN) + (len(text) - ascii_characters)
 
 
-def append_user(history: tuple[Message, ...], text: str) -> tuple[Message, ...]:
-    """Add what the caller said. Two caller messages in a row are one: the first was never answered."""
+def append_user(history: tuple[Message, ...], text: str, *, tokens: int) -> tuple[Message, ...]:
+    """Add what the caller said. Two caller messages in a row are one: the first was never answered. If the two do not
+    fit into `tokens`, the first is dropped: else questions to a model that is away would pile up for ever.
+    """
     if history and history[-1].role is Role.USER:
         joined = f"{history[-1].text} {text}".strip()
-        return (*history[:-1], Message(Role.USER, joined))
+        return (*history[:-1], Message(Role.USER, joined if estimated_tokens(joined) <= tokens else text))
     return (*history, Message(Role.USER, text))
 
 
 def append_answer(history: tuple[Message, ...], heard: str, *, cut: bool) -> tuple[Message, ...]:
     """Add what was heard of an answer; nothing when nothing was heard."""
     return (*history, Message(Role.ASSISTANT, heard, cut)) if heard else history
+
+
+def with_answer(history: tuple[Message, ...], answer: Message, heard: Message) -> tuple[Message, ...]:
+    """Put `heard` in the place of `answer`, which must be there."""
+    index = _last_index(history, answer)
+    return (*history[:index], heard, *history[index + 1 :])
+
+
+def without_answer(history: tuple[Message, ...], answer: Message) -> tuple[Message, ...]:
+    """Take out `answer`, which must be there; the caller's messages around it become one."""
+    index = _last_index(history, answer)
+    before, after = history[:index], history[index + 1 :]
+    if before and after and before[-1].role is after[0].role is Role.USER:
+        joined = Message(Role.USER, f"{before[-1].text} {after[0].text}")
+        return (*before[:-1], joined, *after[1:])
+    return before + after
+
+
+def _last_index(history: tuple[Message, ...], message: Message) -> int:
+    return len(history) - 1 - history[::-1].index(message)
 
 
 def bounded(history: tuple[Message, ...], *, tokens: int) -> tuple[Message, ...]:

@@ -61,6 +61,8 @@ class AsrResult:
     final: bool
     first_pass_end: bool = False
     """Riva's two-pass end of utterance: an interim result with stability 1.0."""
+    through_sample: int = 0
+    """Of a final result: it speaks of the audio before this sample; 0 where the server does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ TRANSITIONS: dict[Phase, dict[type[Event], frozenset[Phase]]] = {
     },
     Phase.HEARING: {
         Speech: frozenset({Phase.ENDPOINTING, Phase.THINKING, Phase.LISTENING, Phase.CLOSED}),
-        AsrResult: frozenset({Phase.THINKING, Phase.LISTENING, Phase.CLOSED}),
+        AsrResult: frozenset({Phase.ENDPOINTING, Phase.THINKING, Phase.LISTENING, Phase.CLOSED}),
         AsrEnded: frozenset({Phase.THINKING, Phase.LISTENING, Phase.CLOSED}),
         TextTurn: frozenset({Phase.THINKING}),
         Asked: frozenset({Phase.ENDPOINTING, Phase.THINKING, Phase.LISTENING, Phase.CLOSED}),

@@ -33,7 +33,15 @@ from voice_gateway.domain.actions import (
     StartReply,
 )
 from voice_gateway.domain.call_state import CallState, CutAnswer, ReplyState, Utterance
-from voice_gateway.domain.conversation import Message, Role, append_answer, append_user, bounded
+from voice_gateway.domain.conversation import (
+    Message,
+    Role,
+    append_answer,
+    append_user,
+    bounded,
+    with_answer,
+    without_answer,
+)
 from voice_gateway.domain.events import (
     Ask,
     Asked,
@@ -236,14 +244,14 @@ class TurnMachine:
                     self._speech_over_answer(event, now, out)
             case SpeechEdge.PAUSED:
                 if self.state.phase is Phase.HEARING and (utterance := self.state.open_utterance()):
-                    utterance.paused, utterance.speech_end_ms = True, event.at_ms
+                    utterance.pause(event.audio_sample, event.at_ms)
                     out.append(FlushAsr(utterance.number))
                     if utterance.settled:
                         self._end_utterance("asr_final", now, out)
             case SpeechEdge.CONTINUED:
                 if utterance := self.state.open_utterance():
-                    utterance.paused = False
-            case SpeechEdge.MISFIRE if self.state.phase is Phase.INTERRUPTING:
+                    utterance.go_on(event.audio_sample)
+            case SpeechEdge.MISFIRE | SpeechEdge.ENDED if self.state.phase is Phase.INTERRUPTING:
                 self._back_to_answer(out)
             case SpeechEdge.MISFIRE | SpeechEdge.ENDED:
                 # A misfire with nobody else speaking may be a short "yes": the recogniser decides.
@@ -259,21 +267,36 @@ class TurnMachine:
             return
         state.utterance += 1
         if len(state.utterances) >= MAX_UTTERANCES:
-            out.append(CloseAsr(state.utterances.pop(0).number))
-        state.utterances.append(Utterance(state.utterance, event.at_ms, speech_end_ms=event.at_ms))
+            self._fold_oldest(out)
+        utterance = Utterance(
+            state.utterance, event.at_ms, speech_end_ms=event.at_ms, stretch_sample=event.audio_sample
+        )
+        state.utterances.append(utterance)
         out.append(OpenAsr(state.utterance, event.audio_sample))
         if state.reply is None:
             state.phase = Phase.HEARING
             return
         state.phase = Phase.INTERRUPTING
-        if state.reply.audible and state.policy.interruptible and not state.reply.uninterruptible:
+        if state.reply.audible and self._interruptible(state.reply):
+            state.reply.ducked = True
             duck = SendPlayback(state.reply.turn, state.generation, PlaybackVerb.DUCK, state.policy.duck_db)
             out.append(duck)
 
+    def _fold_oldest(self, out: list[Action]) -> None:
+        """Make one of the two oldest utterances: their words stay, and what the older one still awaits is given up."""
+        oldest, second = self.state.utterances[:2]
+        if not oldest.done:
+            out.append(CloseAsr(oldest.number))
+        second.take_over(oldest)
+        del self.state.utterances[0]
+
+    def _interruptible(self, reply: ReplyState) -> bool:
+        return self.state.policy.interruptible and not reply.uninterruptible
+
     def _speech_over_answer(self, event: Speech, now: int, out: list[Action]) -> None:
         reply = self.state.reply
-        if reply is None or reply.uninterruptible or not self.state.policy.interruptible:
-            self._back_to_answer(out)
+        if reply is None or not self._interruptible(reply):
+            # The utterance stays open: if it outlasts the answer, it is the caller's turn.
             return
         utterance = self.state.open_utterance()
         onset_ms = utterance.onset_ms if utterance else now
@@ -288,7 +311,11 @@ class TurnMachine:
         if reply is None:
             return
         self.state.phase = Phase.SPEAKING if reply.audible else Phase.THINKING
-        if reply.audible:
+        self._end_ducking(reply, out)
+
+    def _end_ducking(self, reply: ReplyState, out: list[Action]) -> None:
+        if reply.ducked:
+            reply.ducked = False
             out.append(SendPlayback(reply.turn, self.state.generation, PlaybackVerb.DUCK, 0.0))
 
     def _end_utterance(self, rule: str, now: int, out: list[Action]) -> None:
@@ -298,7 +325,8 @@ class TurnMachine:
             return
         utterance.open = utterance.paused = False
         self.state.phase = Phase.ENDPOINTING
-        if rule == "asr_final":
+        if rule in ("asr_final", "asr_first_pass"):
+            # The detector sees a pause; what follows is a new utterance, with an onset of its own.
             out.append(ResetSpeech())
         if utterance.settled or utterance.done:
             self._utterance_done(utterance, out)
@@ -321,17 +349,12 @@ class TurnMachine:
             out.append(CountStale("asr_result"))
             return
         if event.final:
-            utterance.finals = (*utterance.finals, event.text) if event.words else utterance.finals
-            utterance.final_words += event.words
-            utterance.interim, utterance.interim_words = "", 0
+            utterance.take_final(event)
         else:
-            changed = utterance.interim != event.text
             utterance.interim, utterance.interim_words = event.text, event.words
-            if not changed and not event.first_pass_end:
-                return
         if self.state.phase is Phase.INTERRUPTING:
             return
-        if event.final and not utterance.open:
+        if event.final and not utterance.open and utterance.covered:
             self._utterance_done(utterance, out)
             self._settle("silence", now, out)
         elif utterance.open and utterance.paused and utterance.settled:
@@ -382,7 +405,7 @@ class TurnMachine:
     def _commit(self, text: str, rule: str, speech_end_ms: int, now: int, out: list[Action]) -> None:
         """The caller's turn is over: answer it."""
         state = self.state
-        self._keep(append_user(state.history, text))
+        self._keep(append_user(state.history, text, tokens=state.history_tokens))
         self._new_reply(rule, speech_end_ms, now)
         out += [SendTranscript(state.turn, text, final=True), SendEvent(state.turn, EventKind.PROCESSING)]
         prompt = (Message(Role.SYSTEM, state.system_prompt),) if state.system_prompt else ()
@@ -437,7 +460,10 @@ class TurnMachine:
                 self._interrupt(event.heard_samples, now, out)
                 self._after_answer(now, out)
             case Ask.COMMIT_AUDIO:
-                if self.state.phase is Phase.INTERRUPTING:
+                if self.state.phase is Phase.INTERRUPTING and (reply := self.state.reply):
+                    if not self._interruptible(reply):
+                        self._back_to_answer(out)
+                        return
                     self._interrupt(event.heard_samples, now, out)
                     self.state.phase = Phase.HEARING
                 if self.state.phase is Phase.HEARING and (utterance := self.state.open_utterance()):
@@ -507,6 +533,7 @@ class TurnMachine:
         text = reply.ledger.whole_text()
         self._keep(append_answer(self.state.history, text, cut=False))
         outcome = "failed" if reply.troubled else "answered" if text else "empty"
+        self._end_ducking(reply, out)
         out.append(SendEvent(reply.turn, EventKind.END_OF_TURN))
         out.append(ReportTurn(turn_reports.report(reply, outcome, now)))
         self.state.reply = None
@@ -531,6 +558,7 @@ class TurnMachine:
         out.append(CancelReply(reply.turn, self.state.generation))
         if reply.released:
             out.append(SendPlayback(reply.turn, self.state.generation, PlaybackVerb.FLUSH))
+        self._end_ducking(reply, out)
         heard = reply.ledger.heard_text(heard_samples) if reply.audible else ""
         cut = heard != reply.ledger.whole_text()
         self._keep(append_answer(self.state.history, heard, cut=cut))
@@ -550,9 +578,8 @@ class TurnMachine:
             return
         heard = cut.ledger.heard_text(event.samples)
         if not heard:
+            self.state.history, self.state.cut = without_answer(self.state.history, cut.message), None
             return
         message = Message(Role.ASSISTANT, heard, cut=heard != cut.ledger.whole_text())
-        history = list(self.state.history)
-        history[len(history) - 1 - history[::-1].index(cut.message)] = message
-        self.state.history = tuple(history)
+        self.state.history = with_answer(self.state.history, cut.message, message)
         self.state.cut = CutAnswer(cut.generation, cut.ledger, message)
