@@ -16,6 +16,8 @@ class BackendWaits:
     """Arrival of the request to the token that completed the first phrase."""
     tts_ms: float
     """Arrival of the phrase to its first chunk."""
+    reply: int
+    """Which of the script's replies it was."""
 
     @property
     def total_ms(self) -> float:
@@ -59,6 +61,7 @@ class Accounts:
             asr_ms=final.t_ms - speech,
             llm_ms=before_phrase[-1] - llm_request.t_ms,
             tts_ms=tts_chunk.t_ms - tts_request.t_ms,
+            reply=int(llm_request.fields.get("reply", 0)),
         )
 
     def after_interruption(self, call_id: str, from_ms: float, stop_ms: float, next_turn_ms: float) -> dict[str, int]:

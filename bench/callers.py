@@ -88,7 +88,9 @@ def rms(chunk: bytes) -> float:
 
 
 class Caller:
-    """One caller. `interrupt_after_ms`: in every second turn it speaks over the answer, so long after its start."""
+    """One caller. With `interrupt_after_ms` it speaks over every answer, so long after its start, and hangs up during
+    the last.
+    """
 
     def __init__(
         self,
@@ -126,9 +128,12 @@ class Caller:
             async with connect(self._target, config) as call, asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read(call))
                 await self._talk(call)
-                await call.half_close()
-                async with asyncio.timeout(TURN_TIMEOUT_S):
-                    await reading
+                if self._interrupt_after_ms is None:
+                    await call.half_close()
+                    async with asyncio.timeout(TURN_TIMEOUT_S):
+                        await reading
+                else:
+                    reading.cancel()
         except* Exception as errors:  # noqa: BLE001 - a benchmark counts what fails
             self.record.error = "; ".join(f"{type(e).__name__}: {e}" for e in errors.exceptions)
         self.record.seconds = time.monotonic() - started_s
@@ -139,15 +144,14 @@ class Caller:
         await self._silence(call, self._random.uniform(0.1, 0.5))
         for index in range(self._turns):
             await self._speak(call, index)
-            interrupt = self._interrupt_after_ms is not None and index % 2 == 0 and index + 1 < self._turns
-            if interrupt:
+            if self._interrupt_after_ms is not None:
                 await self._silence(call, TURN_TIMEOUT_S, until=self._answering)
-                await self._silence(call, (self._interrupt_after_ms or 0.0) / 1000)
-            else:
-                await self._silence(call, TURN_TIMEOUT_S, until=self._ended)
-                if not self._ended.is_set():
-                    raise TimeoutError(f"turn {index} had no end after {TURN_TIMEOUT_S:g} s")
-                await self._silence(call, self._random.uniform(0.3, MAX_GAP_S))
+                await self._silence(call, self._interrupt_after_ms / 1000)
+                continue
+            await self._silence(call, TURN_TIMEOUT_S, until=self._ended)
+            if not self._ended.is_set():
+                raise TimeoutError(f"turn {index} had no end after {TURN_TIMEOUT_S:g} s")
+            await self._silence(call, self._random.uniform(0.3, MAX_GAP_S))
 
     async def _speak(self, call: Call, index: int) -> None:
         turn = Turn(index)

@@ -1,0 +1,34 @@
+"""A gateway process whose calls are passed through. Takes the gateway's own settings from the environment."""
+
+import asyncio
+import os
+import sys
+
+from bench.passthrough import PassThroughRunner
+from servicekit.lifecycle import run, until_signalled
+from servicekit.logs import configure_logs, get_logger
+from voice_gateway.adapters.backend_selection import OneOfEach
+from voice_gateway.adapters.prometheus import PrometheusTelemetry
+from voice_gateway.server import config_source, connected, serving
+from voice_gateway.settings import load
+
+log = get_logger(__name__)
+
+
+async def serve() -> int:
+    """Serve until signalled."""
+    signalled = asyncio.create_task(until_signalled())
+    settings = load(environ=os.environ, file=None)
+    telemetry = PrometheusTelemetry()
+    config = config_source(settings, file=None, environ=os.environ, on_reload=telemetry.config_reloaded)
+    async with connected(settings, config) as backends:
+        runner = PassThroughRunner(config, OneOfEach(backends.backends))
+        async with serving(settings, runner, telemetry) as gateway:
+            log.info("ready", address=f"{gateway.calls.host}:{gateway.calls.port}")
+            await signalled
+    return 0
+
+
+if __name__ == "__main__":
+    configure_logs("info", service="passthrough")
+    sys.exit(run(serve()))
