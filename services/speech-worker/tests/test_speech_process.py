@@ -3,8 +3,14 @@
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from riva.client.proto import riva_asr_pb2, riva_asr_pb2_grpc
+from speech_harness import question
 from speech_process import all_gone, worker_process
 
 from servicekit.settings import SettingsError
@@ -22,6 +28,35 @@ def test_a_signal_ends_it_well_and_no_engine_process_stays(how: signal.Signals) 
         worker.process.send_signal(how)
         assert worker.process.wait(timeout=20) == 0
         assert all_gone(family, within_s=5)
+
+
+@pytest.mark.edge
+@pytest.mark.speech
+def test_calls_that_run_end_well_after_sigterm_and_health_says_that_it_stops() -> None:
+    """The stream is open when the signal comes; its audio and its half-close come after it."""
+    with (
+        worker_process("--tts-engine", "none", "--max-asr-streams", "1") as worker,
+        grpc.insecure_channel(worker.address) as channel,
+    ):
+        stopping = threading.Event()
+
+        def requests() -> Iterator[riva_asr_pb2.StreamingRecognizeRequest]:
+            yield riva_asr_pb2.StreamingRecognizeRequest(streaming_config=riva_asr_pb2.StreamingRecognitionConfig())
+            yield riva_asr_pb2.StreamingRecognizeRequest(audio_content=bytes(3_200))
+            assert stopping.wait(20)
+            yield riva_asr_pb2.StreamingRecognizeRequest(audio_content=question("what-is-my-name"))
+
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=30)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        responses = riva_asr_pb2_grpc.RivaSpeechRecognitionStub(channel).StreamingRecognize(requests(), timeout=30)
+        next(responses)
+        worker.process.send_signal(signal.SIGTERM)
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        stopping.set()
+        results = [result for response in responses for result in response.results]
+        assert results[-1].is_final
+        assert results[-1].alternatives[0].transcript == "what is my name"
+        assert worker.process.wait(timeout=20) == 0
 
 
 @pytest.mark.edge

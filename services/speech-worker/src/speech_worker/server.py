@@ -81,7 +81,7 @@ async def serving(
     """Load, serve, and at the end let running calls finish within the grace. `asr` and `tts` replace the engines that
     the settings name.
 
-    Raises EngineUnusable, OSError when the address cannot be listened on.
+    Raises EngineUnusable, alone or in an exception group; OSError when the address cannot be listened on.
     """
     if asr is None and tts is None:
         asr, tts = engines_of(settings)

@@ -18,6 +18,7 @@ from speech_worker.engines.scripted import ScriptedAsrEngine
 pytestmark = pytest.mark.edge
 
 SPEECH = question("what-is-seven-times-six")
+UNAVAILABLE = "Error: Unavailable model requested given these parameters: "
 CHUNK = 3_200  # 100 ms at 16 kHz, as the official scripts send
 
 
@@ -219,13 +220,11 @@ async def test_stop_history_decides_when_the_final_comes() -> None:
     [
         (
             {"language_code": "es-ES"},
-            "Error: Unavailable model requested given these parameters: language_code=es; sample_rate=16000; "
-            "type=online; ",
+            f"{UNAVAILABLE}language_code=es; sample_rate=16000; type=online; ",
         ),
         (
             {"model": "parakeet", "sample_rate_hertz": 8_000},
-            "Error: Unavailable model requested given these parameters: language_code=en; sample_rate=8000; "
-            "type=online; model=parakeet; ",
+            f"{UNAVAILABLE}language_code=en; sample_rate=8000; type=online; model=parakeet; ",
         ),
         ({"encoding": "FLAC"}, "Unsupported audio encoding FLAC: LINEAR_PCM, MULAW and ALAW are supported."),
         ({"encoding": "OGGOPUS"}, "Unsupported audio encoding OGGOPUS: LINEAR_PCM, MULAW and ALAW are supported."),
@@ -307,7 +306,8 @@ async def test_the_models_and_what_clients_read_of_them() -> None:
         stub = asr_grpc.RivaSpeechRecognitionStub(channel)
         listed = (await stub.GetRivaSpeechRecognitionConfig(asr.RivaSpeechRecognitionConfigRequest())).model_config
         assert [model.model_name for model in listed] == ["script-en-US-asr-streaming", "script-en-US-asr-offline"]
-        assert {key: listed[0].parameters[key] for key in ("type", "language_code", "sample_rate_hertz", "streaming")} == {
+        read_by_clients = ("type", "language_code", "sample_rate_hertz", "streaming")
+        assert {key: listed[0].parameters[key] for key in read_by_clients} == {
             "type": "online", "language_code": "en-US", "sample_rate_hertz": "16000", "streaming": "True",
         }  # fmt: skip
         one = asr.RivaSpeechRecognitionConfigRequest(model_name="script-en-US-asr-offline")

@@ -16,6 +16,8 @@ from speech_worker.engines.scripted import ToneTtsEngine
 
 pytestmark = pytest.mark.edge
 
+UNAVAILABLE = "Error: Unavailable model requested given these parameters: "
+
 
 def request(text: str = "one two three", **values: Any) -> tts.SynthesizeSpeechRequest:
     return tts.SynthesizeSpeechRequest(
@@ -129,12 +131,11 @@ async def test_a_cancelled_call_stops_the_engine() -> None:
         ({"sample_rate_hz": 4_000}, "sample_rate_hz is 4000: 8000 to 96000 Hz are supported."),
         (
             {"language_code": "fr-FR"},
-            "Error: Unavailable model requested given these parameters: language_code=fr; sample_rate=16000; type=tts; ",
+            f"{UNAVAILABLE}language_code=fr; sample_rate=16000; type=tts; ",
         ),
         (
             {"voice_name": "English-US.Female-1"},
-            "Error: Unavailable model requested given these parameters: language_code=en; sample_rate=16000; type=tts; "
-            "voice_name=English-US.Female-1; ",
+            f"{UNAVAILABLE}language_code=en; sample_rate=16000; type=tts; voice_name=English-US.Female-1; ",
         ),
     ],
 )
