@@ -13,7 +13,7 @@ from speech_worker.engines.catalog import EngineOptions, asr_engine, tts_engine
 
 pytestmark = pytest.mark.speech
 
-# espeak-ng's best voice is at 17 % over all sentences (12-21 % with 95 % confidence); twelve of them vary more.
+# espeak-ng's best voice is at 16 % over all sentences (12-21 % with 95 % confidence); twelve of them vary more.
 HIGHEST_ERROR_RATE = 0.35
 
 
