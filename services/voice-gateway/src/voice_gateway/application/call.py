@@ -93,13 +93,14 @@ class Call:
         self.journal = Journal.of(self.machine)
         flushes = Capability.PLAYBACK_FLUSHES in admitted.capabilities
         playout = self._config.playout
+        lead_ms = playout.lead_ms if flushes else playout.legacy_lead_ms
         self.downlink = Downlink(
             transport,
             services.clock,
             self.inbox.put,
             sample_rate_hz=admitted.output_rate_hz,
-            frame_ms=playout.frame_ms,
-            lead_ms=playout.lead_ms if flushes else playout.legacy_lead_ms,
+            frame_ms=max(10, min(playout.frame_ms, lead_ms // 3)),
+            lead_ms=lead_ms,
             buffer_ms=playout.buffer_ms,
         )
         self.hearing = Hearing(

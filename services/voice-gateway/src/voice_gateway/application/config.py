@@ -15,8 +15,9 @@ class AsrConfig:
     sample_rate_hz: int = 16_000
     model: str = ""
     """Empty: the server chooses."""
-    message_ms: int = 100
-    """Audio per upstream message. Riva answers each one, and at 20 ms the answers cost most of a core at 100 calls."""
+    message_ms: int = 20
+    """Audio per upstream message. What is spoken last waits for its message to fill, so this is latency; since streams
+    live only while the caller speaks, small messages cost little (docs/adr/0007)."""
     preroll_ms: int = 400
     """Audio from before the detected onset that the stream starts with, so that the first phoneme is not lost."""
     open_timeout_ms: int = 3_000
@@ -61,7 +62,9 @@ class TtsConfig:
 class PlayoutConfig:
     """How the answer's audio is paced to the caller."""
 
-    frame_ms: int = 20
+    frame_ms: int = 40
+    """Audio per message, where the lead is at least three times that; else a third of the lead. Writing is the largest
+    part of a call's cost, and goes with the number of messages."""
     lead_ms: int = 200
     """How far ahead of playback audio is sent to clients that flush when told to; covers their network's jitter."""
     legacy_lead_ms: int = 60

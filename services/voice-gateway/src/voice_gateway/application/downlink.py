@@ -201,7 +201,7 @@ class Downlink:
                 return None
             if answer.waiting < self._frame_bytes and not answer.complete:
                 return None
-            due_ms = answer.clock.due_ms(now_ms)
+            due_ms = answer.clock.due_ms(min(answer.waiting, self._frame_bytes) // 2, now_ms)
             if now_ms < due_ms:
                 return due_ms
             if self._held:

@@ -96,6 +96,7 @@ class Hearing:
 
     async def _take(self, pcm: bytes) -> None:
         frame_bytes = 2 * self._voice.frame_samples
+        is_speech = True
         self.log.append(pcm)
         frame_start = self._segmenter.position
         while frame_start + self._voice.frame_samples <= self.log.end:
@@ -111,7 +112,11 @@ class Hearing:
                 await self._tell(edge)
             frame_start = frame_end
         for recognition in self.recognitions.values():
-            recognition.audio_arrived()
+            if is_speech:
+                recognition.audio_arrived()
+            else:
+                # Perhaps the end: what was said must not wait for a full message, nor the silence that ends it.
+                recognition.flush()
         self._forget()
 
     async def _tell(self, edge: Edge) -> None:

@@ -19,11 +19,13 @@ class PlayoutClock:
     """When sample 0 was, or would have been, played."""
     _acked_ms: float | None = field(default=None)
 
-    def due_ms(self, now_ms: float) -> float:
-        """When the next audio may be sent; not later than `now_ms` if it may be sent at once."""
+    def due_ms(self, samples: int, now_ms: float) -> float:
+        """When the next `samples` may be sent: when with them no more than the lead is not yet played. Not later than
+        `now_ms` if they may be sent at once.
+        """
         if self._base_ms is None:
             return now_ms
-        return self._base_ms + self._ms(self.sent) - self.lead_ms
+        return self._base_ms + self._ms(self.sent + samples) - self.lead_ms
 
     def on_sent(self, samples: int, now_ms: float) -> None:
         """`samples` were sent."""
