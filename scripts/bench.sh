@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Every measurement that the documents quote, in one run: about fifteen minutes on two cores. Nothing is asserted.
+# Usage: scripts/bench.sh [gateway|engines] [arguments of the benchmark]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p out
+gateway() { .venv/bin/python -m bench.gateway --json out/bench-gateway.json "$@"; }
+engines() { .venv/bin/python -m speech_worker.bench "$@"; }
+case ${1:-all} in
+  gateway) shift; gateway "$@" ;;
+  engines) shift; engines "$@" ;;
+  all) gateway; engines ;;
+  *) echo "usage: scripts/bench.sh [gateway|engines]" >&2; exit 2 ;;
+esac
