@@ -84,20 +84,34 @@ async def checked_llm(models: Any, model: str = "tiny") -> BackendCheck:
         return check
 
 
+MODEL = "ASR_MODEL names one that is offered."
+LANGUAGE = "ASR_LANGUAGE names a language that is offered."
+TTS_LANGUAGE = "TTS_LANGUAGE names a language that is offered."
 MODELS = asr_models(("parakeet", "online", "en-US,de-DE"), ("whisper", "offline", "hi-IN"))
 
 
 @pytest.mark.parametrize(
     ("config", "ok", "detail", "available"),
     [
-        (AsrConfig(), True, "The speech recogniser is ready.", ("parakeet",)),
-        (AsrConfig(model="parakeet", language_code="de-de"), True, "The speech recogniser is ready.", ("parakeet",)),
-        (AsrConfig(model="x"), False, 'The speech recogniser does not offer the model "x".', ("parakeet",)),
-        (AsrConfig(model="whisper"), False, 'The speech recogniser does not offer the model "whisper".', ("parakeet",)),
+        (AsrConfig(), True, "There is a streaming model for en-US.", ("parakeet",)),
+        (
+            AsrConfig(model="parakeet", language_code="de-de"),
+            True,
+            'There is the streaming model "parakeet" for de-de.',
+            ("parakeet",),
+        ),
+        (AsrConfig(model="x"), False, f'There is no streaming model "x"; {MODEL}', ("parakeet",)),
+        (AsrConfig(model="whisper"), False, f'There is no streaming model "whisper"; {MODEL}', ("parakeet",)),
         (
             AsrConfig(language_code="hi-IN"),
             False,
-            'The speech recogniser does not offer the language "hi-IN".',
+            f"There is no streaming model for hi-IN; {LANGUAGE}",
+            ("en-US", "de-DE"),
+        ),
+        (
+            AsrConfig(model="parakeet", language_code="hi-IN"),
+            False,
+            f'The model "parakeet" is not for hi-IN; {LANGUAGE}',
             ("en-US", "de-DE"),
         ),
     ],
@@ -111,7 +125,7 @@ async def test_asr(config: AsrConfig, ok: bool, detail: str, available: tuple[st
 
 async def test_asr_without_a_streaming_model() -> None:
     check = await checked_asr(asr_models(("whisper", "offline", "en-US")), AsrConfig())
-    assert (check.ok, check.detail) == (False, "The speech recogniser offers no model that can stream.")
+    assert (check.ok, check.detail) == (False, f"There is no streaming model for en-US; {LANGUAGE}")
 
 
 VOICES = tts_models(("English-US", "Female-1:0,Male-1:1", "en-US"), ("Magpie.EN", "", "en-US"))
@@ -120,15 +134,15 @@ VOICES = tts_models(("English-US", "Female-1:0,Male-1:1", "en-US"), ("Magpie.EN"
 @pytest.mark.parametrize(
     ("config", "ok", "detail"),
     [
-        (TtsConfig(), True, "The speech synthesiser is ready."),
-        (TtsConfig(voice="English-US.Male-1"), True, "The speech synthesiser is ready."),
-        (TtsConfig(voice="Magpie.EN"), True, "The speech synthesiser is ready."),
-        (TtsConfig(voice="Nobody"), False, 'The speech synthesiser does not offer the voice "Nobody".'),
-        (TtsConfig(language_code="hi-IN"), False, 'The speech synthesiser does not offer the language "hi-IN".'),
+        (TtsConfig(), True, "There is a voice for en-US."),
+        (TtsConfig(voice="English-US.Male-1"), True, 'There is the voice "English-US.Male-1" for en-US.'),
+        (TtsConfig(voice="Magpie.EN"), True, 'There is the voice "Magpie.EN" for en-US.'),
+        (TtsConfig(voice="Nobody"), False, 'There is no voice "Nobody"; TTS_VOICE names one that is offered.'),
+        (TtsConfig(language_code="hi-IN"), False, f"There is no voice for hi-IN; {TTS_LANGUAGE}"),
         (
             TtsConfig(voice="Magpie.EN", language_code="hi-IN"),
             False,
-            'The speech synthesiser does not offer the language "hi-IN" with the voice "Magpie.EN".',
+            f'The voice "Magpie.EN" is not for hi-IN; {TTS_LANGUAGE}',
         ),
     ],
 )
@@ -148,10 +162,10 @@ async def test_no_more_than_twenty_are_listed() -> None:
 async def test_llm() -> None:
     listed = {"object": "list", "data": [{"id": name} for name in ("other", "meta/llama-3.1-8b-instruct")]}
     check = await checked_llm(listed, "meta/llama-3.1-8b-instruct")
-    assert (check.ok, check.detail) == (True, "The language model is ready.")
+    assert (check.ok, check.detail) == (True, 'There is the model "meta/llama-3.1-8b-instruct".')
     check = await checked_llm(listed, "meta/llama-9")
     assert not check.ok
-    assert check.detail == 'The language model\'s server does not offer the model "meta/llama-9".'
+    assert check.detail == 'There is no model "meta/llama-9"; LLM_MODEL names one that is offered.'
     assert check.available == ("meta/llama-3.1-8b-instruct", "other")
 
 

@@ -1,12 +1,12 @@
 """Asks each backend whether it is there and knows what is configured.
 
-What is configured is read at each check, since it may have been edited. Server text stays out of the answers; hosted
-endpoints and old servers may not list what they have, and count as good when they answer.
+What is configured is read at each check, since it may have been edited. Server text and addresses stay out of the
+answers. Hosted endpoints and old servers may not list what they have, and count as good when they answer.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,14 @@ from riva.client.proto import riva_asr_pb2, riva_tts_pb2
 
 from voice_gateway.adapters.openai_llm import OpenAiLlm
 from voice_gateway.adapters.riva_asr import RivaAsr
-from voice_gateway.adapters.riva_errors import NOUNS, backend_error
+from voice_gateway.adapters.riva_errors import NOUNS, backend_error, broken_off, really_cancelled, timed_out
 from voice_gateway.adapters.riva_tts import RivaTts
-from voice_gateway.application.config import CallConfig, ConfigSource
+from voice_gateway.application.config import AsrConfig, ConfigSource, TtsConfig
 from voice_gateway.application.ports import BackendCheck
 from voice_gateway.domain.errors import BackendError, BackendKind
+
+MAX_LISTED = 20
+"""Names of models or voices in one answer (BackendStatus.available): enough to find a misspelt one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +35,6 @@ class Verdict:
     available: tuple[str, ...] = ()
 
 
-async def _checked(
-    kind: BackendKind, configured: str, timeout_ms: int, ask: Callable[[], Awaitable[Verdict]]
-) -> BackendCheck:
-    started_s = time.monotonic()
-    try:
-        async with asyncio.timeout(timeout_ms / 1000):
-            verdict = await ask()
-    except TimeoutError:
-        verdict = Verdict(False, f"The {NOUNS[kind]} did not answer within {timeout_ms} ms.")
-    except BackendError as error:
-        verdict = Verdict(False, str(error))
-    except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-            verdict = Verdict(True, f"The {NOUNS[kind]} answers; it does not list what it offers.")
-        else:
-            verdict = Verdict(False, str(backend_error(error, kind, asked=configured)))
-    latency_ms = (time.monotonic() - started_s) * 1000
-    return BackendCheck(kind, configured, verdict.ok, verdict.detail, latency_ms, verdict.available)
-
-
 class AsrProbe:
     """Knows the recogniser's models."""
 
@@ -60,18 +43,16 @@ class AsrProbe:
         self._config = config
 
     async def check(self, *, timeout_ms: int) -> BackendCheck:
-        """Whether there is a streaming model of the configured name, or for the configured language."""
-        config = self._config.current()
-        return await _checked(
-            "asr", config.asr.model or config.asr.language_code, timeout_ms, lambda: self._ask(config)
-        )
+        """Whether there is a streaming model of the configured name and language."""
+        asr = self._config.current().asr
+        return await _checked("asr", asr.model or asr.language_code, timeout_ms, lambda: self._ask(asr))
 
-    async def _ask(self, config: CallConfig) -> Verdict:
+    async def _ask(self, asr: AsrConfig) -> Verdict:
         with self._asr.pool.lease() as stub:
             response = await stub.GetRivaSpeechRecognitionConfig(
                 riva_asr_pb2.RivaSpeechRecognitionConfigRequest(), metadata=self._asr.pool.endpoint.metadata
             )
-        return judge_models(response, config)
+        return judge_models(response, asr)
 
 
 class TtsProbe:
@@ -82,18 +63,16 @@ class TtsProbe:
         self._config = config
 
     async def check(self, *, timeout_ms: int) -> BackendCheck:
-        """Whether there is the configured voice, or any for the configured language."""
-        config = self._config.current()
-        return await _checked(
-            "tts", config.tts.voice or config.tts.language_code, timeout_ms, lambda: self._ask(config)
-        )
+        """Whether there is the configured voice for the configured language."""
+        tts = self._config.current().tts
+        return await _checked("tts", tts.voice or tts.language_code, timeout_ms, lambda: self._ask(tts))
 
-    async def _ask(self, config: CallConfig) -> Verdict:
+    async def _ask(self, tts: TtsConfig) -> Verdict:
         with self._tts.pool.lease() as stub:
             response = await stub.GetRivaSynthesisConfig(
                 riva_tts_pb2.RivaSynthesisConfigRequest(), metadata=self._tts.pool.endpoint.metadata
             )
-        return judge_voices(response, config)
+        return judge_voices(response, tts)
 
 
 class LlmProbe:
@@ -105,55 +84,109 @@ class LlmProbe:
 
     async def check(self, *, timeout_ms: int) -> BackendCheck:
         """Whether there is the configured model."""
-        config = self._config.current()
-        return await _checked("llm", config.llm.model, timeout_ms, lambda: self._ask(config))
+        model = self._config.current().llm.model
+        return await _checked("llm", model, timeout_ms, lambda: self._ask(model))
 
-    async def _ask(self, config: CallConfig) -> Verdict:
-        models = tuple(await self._llm.models())
-        if config.llm.model in models:
-            return Verdict(True, f"Model {config.llm.model} is served.", models)
-        return Verdict(False, f"There is no model {config.llm.model}; LLM_MODEL names one that is offered.", models)
+    async def _ask(self, model: str) -> Verdict:
+        names = await self._llm.models()
+        if not names:
+            return Verdict(True, _UNLISTED.format(NOUNS["llm"]))
+        # A hosted endpoint has hundreds: those that begin alike come first.
+        alike = sorted(names, key=lambda name: (name != model, not name.startswith(model[:4]), name))
+        if model in names:
+            return Verdict(True, f'There is the model "{model}".', _listed(alike))
+        return Verdict(False, f'There is no model "{model}"; LLM_MODEL names one that is offered.', _listed(alike))
 
 
-def judge_models(response: Any, config: CallConfig) -> Verdict:
-    """`response` is a RivaSpeechRecognitionConfigResponse: models with "type" and a list of languages."""
+_UNLISTED = "The {} answers, and does not say what it offers."
+
+
+async def _checked(
+    kind: BackendKind, configured: str, timeout_ms: int, ask: Callable[[], Awaitable[Verdict]]
+) -> BackendCheck:
+    """Ask within the time, and turn whatever goes wrong into its sentence."""
+    began_s = time.monotonic()
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            verdict = await ask()
+    except TimeoutError:
+        verdict = Verdict(False, str(timed_out(kind, "answer")))
+    except BackendError as error:
+        verdict = Verdict(False, str(error))
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            verdict = Verdict(True, _UNLISTED.format(NOUNS[kind]))
+        else:
+            verdict = Verdict(False, str(backend_error(error, kind, asked="the question what it offers")))
+    except asyncio.CancelledError:
+        if really_cancelled():
+            raise
+        verdict = Verdict(False, str(broken_off(kind, "")))
+    except Exception:  # noqa: BLE001 - whatever a server answers, a check never raises
+        verdict = Verdict(False, f"What the {NOUNS[kind]} answered makes no sense.")
+    latency_ms = (time.monotonic() - began_s) * 1000
+    return BackendCheck(kind, configured, verdict.ok, verdict.detail, latency_ms, verdict.available)
+
+
+def judge_models(response: Any, asr: AsrConfig) -> Verdict:
+    """`response` is a RivaSpeechRecognitionConfigResponse: models with "type" and a list of languages. Models of type
+    "offline" cannot stream; those that name no type are taken to.
+    """
     streaming = [entry for entry in response.model_config if entry.parameters.get("type", "online") == "online"]
-    models = tuple(entry.model_name for entry in streaming)
-    if config.asr.model:
-        found = config.asr.model in models
-        told = f"model {config.asr.model}"
-        remedy = "ASR_MODEL names one that is offered"
-    else:
-        language = config.asr.language_code
-        found = any(_speaks(entry.parameters.get("language_code", ""), language) for entry in streaming)
-        told = f"streaming model for {language}"
-        remedy = "ASR_LANGUAGE names a language that is offered"
-    return Verdict(True, f"There is a {told}.", models) if found else Verdict(False, f"No {told}; {remedy}.", models)
+    models = _listed(entry.model_name for entry in streaming)
+    if asr.model:
+        streaming = [entry for entry in streaming if entry.model_name == asr.model]
+        if not streaming:
+            detail = f'There is no streaming model "{asr.model}"; ASR_MODEL names one that is offered.'
+            return Verdict(False, detail, models)
+    named = f'the streaming model "{asr.model}"' if asr.model else "a streaming model"
+    if any(_speaks(entry.parameters, asr.language_code) for entry in streaming):
+        return Verdict(True, f"There is {named} for {asr.language_code}.", models)
+    languages = _listed(code for entry in streaming for code in _languages(entry.parameters))
+    none = f'The model "{asr.model}" is not' if asr.model else "There is no streaming model"
+    detail = f"{none} for {asr.language_code}; ASR_LANGUAGE names a language that is offered."
+    return Verdict(False, detail, languages)
 
 
-def judge_voices(response: Any, config: CallConfig) -> Verdict:
-    """`response` is a RivaSynthesisConfigResponse: a voice's full name is voice_name, a dot and a subvoice."""
-    voices: list[str] = []
-    ours = False
-    for entry in response.model_config:
-        name, parts = entry.parameters.get("voice_name", ""), entry.parameters.get("subvoices", "")
-        # "Female-1:0,Male-1:1": what is before the colon counts.
-        subvoices = [part.partition(":")[0].strip() for part in parts.split(",") if part.strip()]
-        voices += [f"{name}.{subvoice}" for subvoice in subvoices] or ([name] if name else [])
-        ours = ours or _speaks(entry.parameters.get("language_code", ""), config.tts.language_code)
-    wanted = config.tts.voice
-    if not wanted:
-        language = config.tts.language_code
-        if ours:
-            return Verdict(True, f"There is a voice for {language}.", tuple(voices))
-        return Verdict(False, f"No voice for {language}; TTS_LANGUAGE names a language that is offered.", tuple(voices))
-    # A model may also be asked for by its name alone, and then chooses the subvoice.
-    if wanted in voices or any(voice.startswith(f"{wanted}.") for voice in voices):
-        return Verdict(True, f"There is the voice {wanted}.", tuple(voices))
-    return Verdict(False, f"There is no voice {wanted}; TTS_VOICE names one that is offered.", tuple(voices))
+def judge_voices(response: Any, tts: TtsConfig) -> Verdict:
+    """`response` is a RivaSynthesisConfigResponse, its models with voice_name, subvoices and a list of languages."""
+    entries = list(response.model_config)
+    voices = _listed(name for entry in entries for name in _voices(entry.parameters))
+    if tts.voice:
+        # A model may also be asked for by its name alone, and then chooses the subvoice.
+        entries = [
+            entry for entry in entries if tts.voice in (*_voices(entry.parameters), entry.parameters.get("voice_name"))
+        ]
+        if not entries:
+            detail = f'There is no voice "{tts.voice}"; TTS_VOICE names one that is offered.'
+            return Verdict(False, detail, voices)
+    if any(_speaks(entry.parameters, tts.language_code) for entry in entries):
+        named = f'the voice "{tts.voice}"' if tts.voice else "a voice"
+        return Verdict(True, f"There is {named} for {tts.language_code}.", voices)
+    none = f'The voice "{tts.voice}" is not' if tts.voice else "There is no voice"
+    return Verdict(False, f"{none} for {tts.language_code}; TTS_LANGUAGE names a language that is offered.", voices)
 
 
-def _speaks(languages: str, wanted: str) -> bool:
-    """Whether a comma-separated list has a language; a list that is empty or says "multi" has all."""
-    listed = {language.strip().lower() for language in languages.split(",") if language.strip()}
+def _languages(parameters: Any) -> list[str]:
+    """Language codes of one model: a list with commas."""
+    return [code.strip() for code in parameters.get("language_code", "").split(",") if code.strip()]
+
+
+def _speaks(parameters: Any, wanted: str) -> bool:
+    """Whether a model has a language. One that names none, or "multi", has all."""
+    listed = {code.lower() for code in _languages(parameters)}
     return not listed or "multi" in listed or wanted.lower() in listed
+
+
+def _voices(parameters: Any) -> list[str]:
+    """Full names of one model's voices: voice_name, a dot, and the part of each subvoice before its colon, as in
+    "Female-1:0,Male-1:1".
+    """
+    name = parameters.get("voice_name", "")
+    parts = [part.partition(":")[0].strip() for part in parameters.get("subvoices", "").split(",")]
+    return [f"{name}.{part}" for part in parts if part] or [name]
+
+
+def _listed(names: Iterable[str]) -> tuple[str, ...]:
+    """Each name once, in order, no more than may be listed."""
+    return tuple(dict.fromkeys(name for name in names if name))[:MAX_LISTED]
