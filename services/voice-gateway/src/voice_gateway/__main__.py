@@ -8,7 +8,6 @@ from pathlib import Path
 from servicekit.lifecycle import run
 from servicekit.logs import configure_logs
 from servicekit.settings import SettingsError
-from voice_gateway.server import serve
 from voice_gateway.settings import load
 
 EXIT_BAD_SETTINGS = 2
@@ -45,6 +44,8 @@ def main() -> int:
         settings = load(environ=environ, file=file)
         if arguments.check:
             return 0
+        from voice_gateway.server import serve  # noqa: PLC0415 - takes seconds, and a refusal needs none of it
+
         configure_logs(
             settings.log.level,
             service="voice-gateway",
