@@ -106,13 +106,13 @@ MODELS = asr_models(("parakeet", "online", "en-US,de-DE"), ("whisper", "offline"
             AsrConfig(language_code="hi-IN"),
             False,
             f"There is no streaming model for hi-IN; {LANGUAGE}",
-            ("en-US", "de-DE"),
+            ("parakeet",),
         ),
         (
             AsrConfig(model="parakeet", language_code="hi-IN"),
             False,
             f'The model "parakeet" is not for hi-IN; {LANGUAGE}',
-            ("en-US", "de-DE"),
+            ("parakeet",),
         ),
     ],
 )

@@ -40,9 +40,15 @@ def tts(voice: str = "", language: str = "en-US") -> tuple[bool, str]:
     [
         ("", "en-US", True, "There is a streaming model for en-US."),
         ("", "FR-fr", True, "There is a streaming model for FR-fr."),
-        ("", "de-DE", False, "No streaming model for de-DE; ASR_LANGUAGE names a language that is offered."),
-        ("parakeet-streaming", "de-DE", True, "There is a model parakeet-streaming."),
-        ("canary", "en-US", False, "No model canary; ASR_MODEL names one that is offered."),
+        ("", "de-DE", False, "There is no streaming model for de-DE; ASR_LANGUAGE names a language that is offered."),
+        ("parakeet-streaming", "en-US", True, 'There is the streaming model "parakeet-streaming" for en-US.'),
+        (
+            "parakeet-streaming",
+            "de-DE",
+            False,
+            'The model "parakeet-streaming" is not for de-DE; ASR_LANGUAGE names a language that is offered.',
+        ),
+        ("canary", "en-US", False, 'There is no streaming model "canary"; ASR_MODEL names one that is offered.'),
     ],
 )
 def test_models_and_languages(model: str, language: str, ok: bool, detail: str) -> None:

@@ -18,7 +18,7 @@ from voice_gateway.adapters.openai_llm import OpenAiLlm
 from voice_gateway.adapters.riva_asr import RivaAsr
 from voice_gateway.adapters.riva_errors import NOUNS, backend_error, broken_off, really_cancelled, timed_out
 from voice_gateway.adapters.riva_tts import RivaTts
-from voice_gateway.application.config import AsrConfig, ConfigSource, TtsConfig
+from voice_gateway.application.config import CallConfig, ConfigSource
 from voice_gateway.application.ports import BackendCheck
 from voice_gateway.domain.errors import BackendError, BackendKind
 
@@ -44,15 +44,16 @@ class AsrProbe:
 
     async def check(self, *, timeout_ms: int) -> BackendCheck:
         """Whether there is a streaming model of the configured name and language."""
-        asr = self._config.current().asr
-        return await _checked("asr", asr.model or asr.language_code, timeout_ms, lambda: self._ask(asr))
+        config = self._config.current()
+        asked = config.asr.model or config.asr.language_code
+        return await _checked("asr", asked, timeout_ms, lambda: self._ask(config))
 
-    async def _ask(self, asr: AsrConfig) -> Verdict:
+    async def _ask(self, config: CallConfig) -> Verdict:
         with self._asr.pool.lease() as stub:
             response = await stub.GetRivaSpeechRecognitionConfig(
                 riva_asr_pb2.RivaSpeechRecognitionConfigRequest(), metadata=self._asr.pool.endpoint.metadata
             )
-        return judge_models(response, asr)
+        return judge_models(response, config)
 
 
 class TtsProbe:
@@ -64,15 +65,16 @@ class TtsProbe:
 
     async def check(self, *, timeout_ms: int) -> BackendCheck:
         """Whether there is the configured voice for the configured language."""
-        tts = self._config.current().tts
-        return await _checked("tts", tts.voice or tts.language_code, timeout_ms, lambda: self._ask(tts))
+        config = self._config.current()
+        asked = config.tts.voice or config.tts.language_code
+        return await _checked("tts", asked, timeout_ms, lambda: self._ask(config))
 
-    async def _ask(self, tts: TtsConfig) -> Verdict:
+    async def _ask(self, config: CallConfig) -> Verdict:
         with self._tts.pool.lease() as stub:
             response = await stub.GetRivaSynthesisConfig(
                 riva_tts_pb2.RivaSynthesisConfigRequest(), metadata=self._tts.pool.endpoint.metadata
             )
-        return judge_voices(response, tts)
+        return judge_voices(response, config)
 
 
 class LlmProbe:
@@ -128,10 +130,11 @@ async def _checked(
     return BackendCheck(kind, configured, verdict.ok, verdict.detail, latency_ms, verdict.available)
 
 
-def judge_models(response: Any, asr: AsrConfig) -> Verdict:
+def judge_models(response: Any, config: CallConfig) -> Verdict:
     """`response` is a RivaSpeechRecognitionConfigResponse: models with "type" and a list of languages. Models of type
     "offline" cannot stream; those that name no type are taken to.
     """
+    asr = config.asr
     streaming = [entry for entry in response.model_config if entry.parameters.get("type", "online") == "online"]
     models = _listed(entry.model_name for entry in streaming)
     if asr.model:
@@ -142,14 +145,14 @@ def judge_models(response: Any, asr: AsrConfig) -> Verdict:
     named = f'the streaming model "{asr.model}"' if asr.model else "a streaming model"
     if any(_speaks(entry.parameters, asr.language_code) for entry in streaming):
         return Verdict(True, f"There is {named} for {asr.language_code}.", models)
-    languages = _listed(code for entry in streaming for code in _languages(entry.parameters))
     none = f'The model "{asr.model}" is not' if asr.model else "There is no streaming model"
     detail = f"{none} for {asr.language_code}; ASR_LANGUAGE names a language that is offered."
-    return Verdict(False, detail, languages)
+    return Verdict(False, detail, models)
 
 
-def judge_voices(response: Any, tts: TtsConfig) -> Verdict:
+def judge_voices(response: Any, config: CallConfig) -> Verdict:
     """`response` is a RivaSynthesisConfigResponse, its models with voice_name, subvoices and a list of languages."""
+    tts = config.tts
     entries = list(response.model_config)
     voices = _listed(name for entry in entries for name in _voices(entry.parameters))
     if tts.voice:
@@ -167,14 +170,9 @@ def judge_voices(response: Any, tts: TtsConfig) -> Verdict:
     return Verdict(False, f"{none} for {tts.language_code}; TTS_LANGUAGE names a language that is offered.", voices)
 
 
-def _languages(parameters: Any) -> list[str]:
-    """Language codes of one model: a list with commas."""
-    return [code.strip() for code in parameters.get("language_code", "").split(",") if code.strip()]
-
-
 def _speaks(parameters: Any, wanted: str) -> bool:
-    """Whether a model has a language. One that names none, or "multi", has all."""
-    listed = {code.lower() for code in _languages(parameters)}
+    """Whether a model has a language: its codes are a list with commas. One that names none, or "multi", has all."""
+    listed = {code.strip().lower() for code in parameters.get("language_code", "").split(",") if code.strip()}
     return not listed or "multi" in listed or wanted.lower() in listed
 
 
