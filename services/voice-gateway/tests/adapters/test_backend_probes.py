@@ -56,8 +56,10 @@ def tts_models(*models: tuple[str, str, str]) -> Any:
 async def asr_probe(riva: ScriptedRiva, config: AsrConfig) -> AsyncIterator[AsrProbe]:
     async with serving(riva) as target:
         asr = RivaAsr(RivaEndpoint(target))
-        yield AsrProbe(asr, Fixed(CallConfig(asr=config)))
-        await asr.close()
+        try:
+            yield AsrProbe(asr, Fixed(CallConfig(asr=config)))
+        finally:
+            await asr.close()
 
 
 async def checked_asr(models: Any, config: AsrConfig) -> BackendCheck:
@@ -68,9 +70,10 @@ async def checked_asr(models: Any, config: AsrConfig) -> BackendCheck:
 async def checked_tts(models: Any, config: TtsConfig) -> BackendCheck:
     async with serving(ScriptedRiva(tts_config=models)) as target:
         tts = RivaTts(RivaEndpoint(target))
-        check = await TtsProbe(tts, Fixed(CallConfig(tts=config))).check(timeout_ms=5_000)
-        await tts.close()
-        return check
+        try:
+            return await TtsProbe(tts, Fixed(CallConfig(tts=config))).check(timeout_ms=5_000)
+        finally:
+            await tts.close()
 
 
 async def checked_llm(models: Any, model: str = "tiny") -> BackendCheck:
@@ -79,9 +82,10 @@ async def checked_llm(models: Any, model: str = "tiny") -> BackendCheck:
 
     async with serving_llm(ScriptedLlm(unused, models=models)) as url:
         llm = OpenAiLlm(LlmEndpoint(url))
-        check = await LlmProbe(llm, Fixed(CallConfig(llm=LlmConfig(model=model)))).check(timeout_ms=5_000)
-        await llm.close()
-        return check
+        try:
+            return await LlmProbe(llm, Fixed(CallConfig(llm=LlmConfig(model=model)))).check(timeout_ms=5_000)
+        finally:
+            await llm.close()
 
 
 MODEL = "ASR_MODEL names one that is offered."
