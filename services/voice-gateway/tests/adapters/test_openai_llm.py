@@ -156,6 +156,22 @@ async def test_ways_to_write_the_same_stream(parts: list[bytes]) -> None:
         assert await answer(llm) == [LlmDelta("a"), LlmDelta("b"), LlmDelta("c", "stop")]
 
 
+async def test_halves_of_a_character_are_put_together() -> None:
+    async def handle(exchange: Exchange) -> None:
+        halves = (
+            event("Hi \ud83d"),
+            event("\ude00!"),
+            event("\ude00"),
+            event("é\ud83d"),
+            event("x"),
+            event("\ud83d", "stop"),
+        )
+        await exchange.send(*halves, DONE)
+
+    async with connected(handle) as (llm, _):
+        assert [delta.text for delta in await answer(llm)] == ["Hi ", "😀!", "\ufffd", "é", "\ufffdx", "\ufffd"]
+
+
 async def test_an_answer_without_words_ends() -> None:
     async def handle(exchange: Exchange) -> None:
         await exchange.send(event(role="assistant"), event(reason="stop"), DONE)

@@ -26,6 +26,7 @@ class EventReader:
         self._model = model
         self._rest = b""
         self._data: list[bytes] = []
+        self._half = ""
         self.finished = False
         """The model has ended its answer."""
         self.done = False
@@ -78,9 +79,20 @@ class EventReader:
                 raise garbled("text that is not text")
         except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError) as error:
             raise garbled(f"{type(error).__name__} in an event of {len(payload)} bytes") from error
+        if self._half or not text.isascii():
+            text = self._whole(text, last=bool(reason))
         if text or reason:
             into.append(LlmDelta(text, reason))
         self.finished = self.finished or bool(reason)
+
+    def _whole(self, text: str, *, last: bool) -> str:
+        """Text that can be sent on. JSON can carry half of a character outside the basic plane, and servers that cut
+        text by tokens do: the first half waits for the next event, and a half without the other becomes U+FFFD.
+        """
+        text, self._half = self._half + text, ""
+        if not last and "\ud800" <= text[-1:] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def _streamed(self, error: Any) -> StreamedError:
         """An error that the server reports inside the stream, as vLLM and NIM do."""

@@ -121,6 +121,10 @@ class RivaAsrStream:
                 await self._call.done_writing()
         except TimeoutError:
             raise self._fail(timed_out("asr", "take audio")) from None
+        except asyncio.CancelledError:
+            if really_cancelled():
+                raise
+            raise self._failure or broken_off("asr", "cancelled here") from None
 
     def results(self) -> AsyncIterator[Recognition]:
         """Results in order. There is one sequence of results: a second iterator goes on where the first one stopped."""
