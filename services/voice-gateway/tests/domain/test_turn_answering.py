@@ -201,7 +201,7 @@ def test_questions_that_are_never_answered_do_not_pile_up_for_ever() -> None:
         talk.tell(ReplyTrouble(number + 1, "llm", "BACKEND_UNAVAILABLE", "No answer came.", retryable=True))
         talk.answer_ends()
     text = talk.machine.state.history[-1].text
-    assert len(text) <= talk.machine.state.history_tokens * 4
+    assert len(text) <= talk.machine.state.tuning.history_tokens * 4
     assert text.endswith("question number 2999")
 
 

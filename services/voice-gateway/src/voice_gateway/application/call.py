@@ -6,7 +6,7 @@ utterance's recognition and one for the answer. They live in one TaskGroup and n
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from servicekit.logs import get_logger
@@ -42,6 +42,7 @@ from voice_gateway.domain.actions import (
     SpeakVerbatim,
     StartReply,
 )
+from voice_gateway.domain.call_state import CallState, Tuning
 from voice_gateway.domain.errors import BackendError, CallEnded, CallTooLong, Draining, GatewayError
 from voice_gateway.domain.events import CallFailed, CallStarted, DrainRequested, Event, Retuned
 from voice_gateway.domain.journal import Journal
@@ -87,9 +88,9 @@ class Call:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reply_task: asyncio.Task[None] | None = None
         self.inbox = Inbox(services.clock, started_ms=services.clock.ms())
-        self.machine = TurnMachine(self._config.turn)
-        self.machine.state.history_tokens = self._config.llm.history_tokens
-        self.machine.state.force_eou_ignored = services.knowledge.force_eou_ignored
+        tuning = Tuning(self._config.turn, history_tokens=self._config.llm.history_tokens)
+        known = services.knowledge.force_eou_ignored
+        self.machine = TurnMachine(state=CallState(tuning=tuning, force_eou_ignored=known))
         self.journal = Journal.of(self.machine)
         flushes = Capability.PLAYBACK_FLUSHES in admitted.capabilities
         playout = self._config.playout
@@ -126,20 +127,28 @@ class Call:
     async def run(self) -> None:
         """Hold the conversation. Returns when it has ended well; raises GatewayError when it ended for a reason."""
         self.downlink.post(outputs.session(self.call_id, self.admitted, self._config))
+        try:
+            await self._converse()
+        except BaseExceptionGroup as failed:
+            if (error := _gateway_error(failed)) is None:
+                raise
+            raise error from failed
+        finally:
+            self.inbox.close()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _converse(self) -> None:
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(self.downlink.run(), name="downlink")
             self._spawn(group, self._receive(), "receive")
             self._spawn(group, watch(self), "watch")
-            self._spawn(group, self._write_failures(writing), "write-failures")
             await self._drive(group)
-            self.inbox.close()
             for task in self._tasks:
                 task.cancel()
             self.downlink.close()
             await asyncio.wait((writing,), timeout=CLOSING_TIMEOUT_S)
             writing.cancel()
-        if self._failure is not None:
-            raise self._failure
 
     async def drain(self, *, deadline_ms: int) -> None:
         """The process stops in `deadline_ms`: end at the next turn boundary."""
@@ -158,12 +167,6 @@ class Call:
         except GatewayError as error:
             await self.fail(error)
 
-    async def _write_failures(self, writing: asyncio.Task[None]) -> None:
-        """Wait for the writer: if it fails, so does the call."""
-        await asyncio.wait((writing,))
-        if not writing.cancelled() and isinstance(error := writing.exception(), GatewayError):
-            await self.fail(error)
-
     async def fail(self, error: GatewayError) -> None:
         """End the call because of `error`."""
         self._failure = self._failure or error
@@ -177,7 +180,7 @@ class Call:
         """Hold a client back that is far ahead of real time during an answer: it cannot mean to interrupt."""
         while (
             self.machine.phase in (Phase.ENDPOINTING, Phase.THINKING, Phase.SPEAKING, Phase.INTERRUPTING)
-            and self.hearing.received_ms - self.inbox.now() > self._config.limits.run_ahead_ms
+            and self.hearing.intake.received_ms - self.inbox.now() > self._config.limits.run_ahead_ms
         ):
             self._moved.clear()
             self.uplink.held_back = True
@@ -192,8 +195,7 @@ class Call:
         while not self.machine.finished:
             now, event = await self.inbox.next(self.machine.deadline())
             phase = self.machine.phase
-            if self.machine.state.reply is None:
-                self._retune(now, group)
+            self._retune(now, group)
             self._handle(event, now, group)
             self.inbox.handled(event)
             if self.machine.phase is not phase:
@@ -249,9 +251,12 @@ class Call:
     def _open_recognition(self, action: OpenAsr, group: asyncio.TaskGroup) -> None:
         asr = self._config.asr
         preroll = asr.preroll_ms * asr.sample_rate_hz // 1000
+        start = max(self.hearing.log.start, self.hearing.spoken_through, action.from_sample - preroll)
+        for earlier in self.hearing.recognitions.values():
+            earlier.stop_at(start)
         recognition = UtteranceRecognition(
             action.utterance,
-            max(self.hearing.log.start, action.from_sample - preroll),
+            start,
             log=self.hearing.log,
             asr=self._backends.asr,
             config=asr,
@@ -309,15 +314,27 @@ class Call:
             self._reply_task = None
 
     def _retune(self, now: int, group: asyncio.TaskGroup) -> None:
-        """Between answers, take the newest configuration: the next answer is made with it."""
+        """Take the newest configuration: the next answer is made with it. An answer under way keeps the one that it
+        began with, and the call the rate that its audio is recognised at.
+        """
         newest = self._services.config.current()
         if newest.revision == self._config.revision:
             return
-        self._config = apply(newest, self.admitted)
+        rate_hz = self._config.asr.sample_rate_hz
+        self._config = apply(replace(newest, asr=replace(newest.asr, sample_rate_hz=rate_hz)), self.admitted)
         self.hearing.retune(self._config.turn)
         llm = self._config.llm
         self._handle(Retuned(self._config.turn, llm.system_prompt, llm.history_tokens), now, group)
         log.info("call_retuned", revision=newest.revision)
+
+
+def _gateway_error(failed: BaseExceptionGroup[BaseException]) -> GatewayError | None:
+    """The first error of the call itself among those that ended its tasks."""
+    for error in failed.exceptions:
+        found = _gateway_error(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, GatewayError):
+            return found
+    return None
 
 
 def _failure_of(end: EndCall) -> GatewayError | None:

@@ -165,7 +165,10 @@ class Downlink:
 
     def unacknowledged_ms(self) -> float:
         """How long acknowledgements of the current generation are overdue."""
-        return self._answer.clock.unacknowledged_ms(self._clock.ms()) if self._answer else 0.0
+        if self._answer is None or self._answer.done.is_set():
+            # Clients acknowledge while audio plays: the last of it may go without.
+            return 0.0
+        return self._answer.clock.unacknowledged_ms(self._clock.ms())
 
     # ---- the task ---------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from voice_gateway.application.audio_log import AudioLog
 from voice_gateway.application.config import AsrConfig
+from voice_gateway.application.intake import Intake
 from voice_gateway.application.ports import AudioTools
 from voice_gateway.application.recognition import UtteranceRecognition
 from voice_gateway.domain.events import Event, Speech, SpeechEdge
@@ -33,18 +34,21 @@ class Hearing:
     ) -> None:
         self.log = AudioLog()
         self.recognitions: dict[int, UtteranceRecognition] = {}
-        self.received_samples = 0
-        """Microphone samples received, at the client's rate."""
-        self._client_rate_hz = client_rate_hz
         self._config = config
-        self._resampler = tools.resampler(client_rate_hz, config.sample_rate_hz)
         self._voice = tools.voice_activity(config.sample_rate_hz)
+        self.intake = Intake(
+            client_rate_hz=client_rate_hz,
+            rate_hz=config.sample_rate_hz,
+            frame_samples=self._voice.frame_samples,
+            resampler=tools.resampler(client_rate_hz, config.sample_rate_hz),
+        )
         self._segmenter = SpeechSegmenter(config.sample_rate_hz, policy)
         self._announce = announce
         self._may_go_on = may_go_on
         self._now_ms = now_ms
         self._heard_samples = heard_samples
-        self._odd_byte = b""
+        self.spoken_through = 0
+        """One past the last sample of speech that an utterance before the next one has."""
         self._voiced_at_ms = 0
         self._taking = asyncio.Lock()
 
@@ -53,11 +57,6 @@ class Hearing:
         """Whether the caller is in the middle of speech."""
         return self._segmenter.active
 
-    @property
-    def received_ms(self) -> float:
-        """Length of the audio received."""
-        return self.received_samples * 1000 / self._client_rate_hz
-
     def retune(self, policy: TurnPolicy) -> None:
         """Use other numbers from now on."""
         self._segmenter.policy = policy
@@ -65,52 +64,47 @@ class Hearing:
     def reset(self) -> None:
         """Forget the speech under way."""
         self._segmenter.reset()
+        self.spoken_through = self._segmenter.voiced_end
 
     async def audio(self, pcm: bytes) -> None:
-        """Take the next audio from the client. A chunk may end within a sample; the next one continues it."""
+        """Take the next audio from the client, in pieces of any size."""
         await self._may_go_on()
-        if self._odd_byte:
-            pcm = self._odd_byte + pcm
-        self._odd_byte = pcm[len(pcm) & ~1 :]
-        if self._odd_byte:
-            pcm = pcm[:-1]
-        self.received_samples += len(pcm) // 2
         async with self._taking:
-            await self._take(pcm if self._resampler is None else self._resampler.process(pcm))
+            await self._judge(self.intake.take(pcm), may_wait=True)
 
     async def silence(self, milliseconds: int) -> None:
         """The client sends nothing: let time pass as silence, so that speech ends and the recogniser gets its pause."""
         if self._taking.locked():
             return
         async with self._taking:
-            await self._take(bytes(2 * (milliseconds * self._config.sample_rate_hz // 1000)))
+            # Whoever lets time pass watches over the call, and must not wait for an answer to end.
+            await self._judge(self.intake.silence(milliseconds), may_wait=False)
 
     async def close(self) -> None:
         """The audio ends here."""
         async with self._taking:
-            if self._resampler is not None:
-                await self._take(self._resampler.flush())
+            frames, rest = self.intake.finish()
+            await self._judge(frames, may_wait=True)
+            self.log.append(rest)
         for recognition in self.recognitions.values():
             recognition.audio_arrived()
         self._segmenter.reset()
 
-    async def _take(self, pcm: bytes) -> None:
-        frame_bytes = 2 * self._voice.frame_samples
+    async def _judge(self, frames: list[bytes], *, may_wait: bool) -> None:
+        """The log never runs ahead of the detector: what it holds when an utterance ends belongs to that utterance, and
+        not to the next one in the same message.
+        """
         is_speech = True
-        self.log.append(pcm)
-        frame_start = self._segmenter.position
-        while frame_start + self._voice.frame_samples <= self.log.end:
-            frame_end = frame_start + self._voice.frame_samples
-            frame = self.log.read(frame_start, frame_end)
-            is_speech = len(frame) == frame_bytes and self._voice.is_speech(frame)
+        for frame in frames:
+            self.log.append(frame)
+            is_speech = self._voice.is_speech(frame)
             if is_speech:
                 self._voiced_at_ms = self._now_ms()
             edge = self._segmenter.process(self._voice.frame_samples, is_speech)
-            if edge is None and self._too_long(frame_end):
+            if edge is None and self._too_long(self._segmenter.position):
                 edge = self._segmenter.end()
             if edge is not None:
-                await self._tell(edge)
-            frame_start = frame_end
+                await self._tell(edge, may_wait=may_wait)
         for recognition in self.recognitions.values():
             if is_speech:
                 recognition.audio_arrived()
@@ -119,13 +113,16 @@ class Hearing:
                 recognition.flush()
         self._forget()
 
-    async def _tell(self, edge: Edge) -> None:
+    async def _tell(self, edge: Edge, *, may_wait: bool) -> None:
         at_ms = self._voiced_at_ms
         if edge.kind is SpeechEdge.STARTED:
             ago_ms = (self._segmenter.position - edge.sample) * 1000 // self._config.sample_rate_hz
             at_ms = max(0, self._now_ms() - ago_ms)
+        ended = edge.kind in (SpeechEdge.ENDED, SpeechEdge.MISFIRE)
+        if ended:
+            self.spoken_through = edge.sample
         await self._announce(Speech(edge.kind, edge.sample, at_ms, self._heard_samples()))
-        if edge.kind in (SpeechEdge.ENDED, SpeechEdge.MISFIRE):
+        if ended and may_wait:
             await self._may_go_on()
 
     def _too_long(self, position: int) -> bool:

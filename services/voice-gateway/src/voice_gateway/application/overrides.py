@@ -1,5 +1,6 @@
 """What a caller asks for at the start of a call, checked against what the gateway allows."""
 
+import re
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
@@ -8,6 +9,9 @@ from voice_gateway.application.messages import Capability, Hello, Overrides
 from voice_gateway.domain.errors import InvalidConfig
 
 T = TypeVar("T")
+
+LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+"""The shape of BCP 47 tags."""
 
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 48_000
@@ -46,7 +50,7 @@ def admit(hello: Hello, config: CallConfig) -> Admitted:
         raise InvalidConfig("resume is not offered by this gateway; start a new call without it.")
     if len(hello.session_id) > 256:
         raise InvalidConfig(f"session_id has {len(hello.session_id)} characters; at most 256 are allowed.")
-    if len(hello.language_code) > 35 or not all(part.isalnum() for part in hello.language_code.split("-") if part):
+    if hello.language_code and (len(hello.language_code) > 35 or not LANGUAGE_TAG.fullmatch(hello.language_code)):
         raise InvalidConfig(f"language_code {hello.language_code[:40]!r} is not a language tag such as en-US.")
     for field in fields(hello.overrides):
         value = getattr(hello.overrides, field.name)

@@ -45,31 +45,40 @@ class UtteranceRecognition:
         self._request = request
         self._post = post
         self._on_error = on_error
-        self._message_samples = config.message_ms * config.sample_rate_hz // 1000
         self._wake = asyncio.Event()
-        self._flush_wanted = False
-        self._finish: set[str] = set()
+        self._wishes: set[str] = set()
+        """"flush", "force_eou", "half_close", "closed"; all but the first stay."""
+        self._until_sample: int | None = None
+        self._last_interim = ""
+
+    @property
+    def _message_samples(self) -> int:
+        return self._config.message_ms * self._config.sample_rate_hz // 1000
 
     # ---- from outside -----------------------------------------------------------------------------------------------
 
     def audio_arrived(self) -> None:
         """The log has more audio."""
-        if self._log.end - self._sent_sample >= self._message_samples:
+        if self._end() - self._sent_sample >= self._message_samples:
             self._wake.set()
+
+    def stop_at(self, sample: int) -> None:
+        """Audio from here on belongs to another utterance."""
+        self._until_sample = sample if self._until_sample is None else min(sample, self._until_sample)
 
     def flush(self) -> None:
         """Send what waits, however little."""
-        self._flush_wanted = True
+        self._wishes.add("flush")
         self._wake.set()
 
     def finalize(self, *, half_close: bool) -> None:
         """The caller is done: ask for the final result."""
-        self._finish.add("half_close" if half_close else "force_eou")
+        self._wishes.add("half_close" if half_close else "force_eou")
         self.flush()
 
     def close(self) -> None:
         """Nothing more is wanted: end the stream politely, and tell nobody. The owner cancels `run` after a while."""
-        self._finish |= {"half_close", "closed"}
+        self._wishes |= {"half_close", "closed"}
         self._wake.set()
 
     # ---- the task ---------------------------------------------------------------------------------------------------
@@ -85,9 +94,9 @@ class UtteranceRecognition:
             except BackendError as error:
                 self._on_error(error)
                 failure = error
-            if "closed" in self._finish:
+            if "closed" in self._wishes:
                 return
-            if failure is None and "half_close" in self._finish:
+            if failure is None and "half_close" in self._wishes:
                 break
             if failure is not None and (not failure.retryable or attempt == self._config.reconnects):
                 break
@@ -117,34 +126,43 @@ class UtteranceRecognition:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            least = 1 if self._flush_wanted or self._finish else self._message_samples
-            self._flush_wanted = False
-            while "closed" not in self._finish and (waiting := self._log.end - self._sent_sample) >= least:
+            least = 1 if self._wishes else self._message_samples
+            self._wishes.discard("flush")
+            while "closed" not in self._wishes and (waiting := self._end() - self._sent_sample) >= least:
                 until = self._sent_sample + min(waiting, self._message_samples)
                 await stream.send(self._log.read(self._sent_sample, until))
                 self._sent_sample = until
-            if "half_close" in self._finish:
+            if "half_close" in self._wishes:
                 await stream.half_close()
                 return
-            if "force_eou" in self._finish and not asked_force_eou:
+            if "force_eou" in self._wishes and not asked_force_eou:
                 asked_force_eou = True
                 await stream.force_end_of_utterance()
 
     async def _receive(self, stream: AsrStream) -> None:
         async for result in stream.results():
-            if "closed" in self._finish:
+            first_pass_end = not result.is_final and result.stability >= FIRST_PASS_STABILITY
+            if "closed" in self._wishes or self._is_repeated(result, first_pass_end):
                 continue
+            words = len(result.text.split())
+            through_sample = 0
+            if result.is_final and result.audio_processed_ms > 0:
+                through_sample = self._finalized_by(result)
             await self._post(
-                AsrResult(
-                    self.number,
-                    result.text,
-                    len(result.text.split()),
-                    result.is_final,
-                    first_pass_end=not result.is_final and result.stability >= FIRST_PASS_STABILITY,
-                )
+                AsrResult(self.number, result.text, words, result.is_final, first_pass_end, through_sample)
             )
             if result.is_final:
                 self.unfinalized_sample = self._finalized_by(result)
+
+    def _is_repeated(self, result: Recognition, first_pass_end: bool) -> bool:
+        """Whether an interim result says what the one before it said. The machine itself looks at no text."""
+        repeated = not result.is_final and not first_pass_end and result.text == self._last_interim
+        self._last_interim = "" if result.is_final else result.text
+        return repeated
+
+    def _end(self) -> int:
+        """One past the last sample of this utterance that is there."""
+        return self._log.end if self._until_sample is None else min(self._log.end, self._until_sample)
 
     def _finalized_by(self, result: Recognition) -> int:
         """Where the audio that `result` finalises ends; what the server does not say is taken as all that was sent."""

@@ -158,13 +158,14 @@ class Reply:
             chunk_timeout_ms=tts.chunk_timeout_ms,
         )
         self._telemetry.tts_characters(len(phrase.text))
-        samples = 0
+        samples = received = 0
         word_ends: list[int] = []
         async with self._backends.tts.synthesize(request) as chunks:
             async for chunk in chunks:
                 word_ends += [word.end_ms * self._output_rate_hz // 1000 for word in chunk.words]
+                received += len(chunk.pcm)
                 samples += await self._feed(chunk)
-        if samples == 0:
+        if not received:
             message = "The voice gave no sound for part of the answer; it may not speak this language."
             await self._post(ReplyTrouble(self._turn, "tts", "TTS_NO_AUDIO", message, retryable=False))
         await self._post(PhraseAudio(self._turn, phrase.index, samples, tuple(word_ends)))

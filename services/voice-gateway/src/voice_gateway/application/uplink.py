@@ -50,7 +50,15 @@ class Uplink:
 
     async def run(self) -> None:
         """Read until the caller half-closes. Raises BadRequest."""
-        while (message := await self._transport.receive()) is not None:
+        while True:
+            try:
+                message = await self._transport.receive()
+            except InvalidMessage as error:
+                # Perhaps from a client that is newer than this gateway.
+                self._refuse(error)
+                continue
+            if message is None:
+                break
             self.last_message_ms = self._inbox.now()
             await self._take(message)
         await self._hearing.close()

@@ -13,8 +13,7 @@ PERIOD_MS = 250
 """How often is looked. Costs some 10 us a look."""
 
 AUDIO_GAP_MS = 600
-"""Without audio for this long in the middle of speech, time passes as silence. Twice the longest chunk in use: 4096
-frames at 16 kHz are 256 ms."""
+"""Without audio for this long, beyond the length of the last chunk, in the middle of speech, time passes as silence."""
 
 
 async def watch(call: "Call") -> None:
@@ -36,5 +35,5 @@ async def watch(call: "Call") -> None:
         if now - uplink.last_message_ms >= limits.idle_ms:
             await call.fail(CallIdle(f"Nothing was received for {limits.idle_ms // 1000} seconds."))
             return
-        if call.hearing.speaking and now - uplink.last_audio_ms >= AUDIO_GAP_MS:
+        if call.hearing.speaking and now - uplink.last_audio_ms >= AUDIO_GAP_MS + call.hearing.intake.last_chunk_ms:
             await call.hearing.silence(PERIOD_MS)

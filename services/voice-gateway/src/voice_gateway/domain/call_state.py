@@ -22,12 +22,12 @@ class Utterance:
     speech_end_ms: int = 0
     stretch_sample: int = 0
     """Where the latest stretch of its speech began: its onset, or the last continuation after a pause."""
-    continued: bool = False
-    """There was a pause in it, and speech after that."""
     finals: tuple[str, ...] = ()
     final_words: int = 0
-    final_sample: int = 0
-    """The last final result speaks of the audio before this; 0 where the server did not say."""
+    final_sample: int | None = 0
+    """The last final result speaks of the audio before this; 0 where the server did not say; None where it did not say
+    and the caller spoke on after a pause, so that it may be about the speech before.
+    """
     covered: bool = False
     """The last final result speaks of all that was said, as far as is known."""
     interim: str = ""
@@ -57,15 +57,16 @@ class Utterance:
     def pause(self, speech_end_sample: int, at_ms: int) -> None:
         """The caller fell silent, perhaps for good."""
         self.paused, self.speech_end_ms = True, at_ms
-        if self.final_sample:
-            self.covered = self.final_sample >= speech_end_sample
+        if self.final_sample is None:
+            self.covered = False
         else:
-            self.covered = bool(self.finals) and not self.continued
+            self.covered = bool(self.finals) and (not self.final_sample or self.final_sample >= speech_end_sample)
 
     def go_on(self, sample: int) -> None:
         """The caller speaks again."""
         self.paused = self.covered = False
-        self.continued, self.stretch_sample = True, sample
+        self.stretch_sample = sample
+        self.final_sample = self.final_sample or None
 
     def take_final(self, event: AsrResult) -> None:
         """Note a final result. In a pause it speaks of all that was said, unless the server says that it speaks of
@@ -75,7 +76,8 @@ class Utterance:
             self.finals = (*self.finals, event.text)
         self.final_words += event.words
         self.interim, self.interim_words = "", 0
-        self.final_sample = event.through_sample
+        if event.through_sample or self.final_sample is not None:
+            self.final_sample = event.through_sample
         silent = self.paused or not self.open
         self.covered = silent and (not event.through_sample or event.through_sample > self.stretch_sample)
 
@@ -95,10 +97,9 @@ class ReplyState:
     """What ended the caller's turn."""
     ledger: HeardLedger
     asked_ms: int
-    """When the answer was asked for."""
+    """When the caller's turn had ended, and the answer was asked for."""
     speech_end_ms: int
     """Zero of the turn's latency report."""
-    final_ms: int
     uninterruptible: bool = False
     released: bool = False
     audible: bool = False
@@ -119,6 +120,23 @@ class CutAnswer:
     message: Message
 
 
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What of the configuration decisions depend on."""
+
+    policy: TurnPolicy = field(default_factory=TurnPolicy)
+    system_prompt: str = ""
+    history_tokens: int = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What brings a call to its end at the next turn boundary."""
+
+    input_closed: bool = False
+    drain_until_ms: int | None = None
+
+
 @dataclass(slots=True)
 class CallState:
     """All of a call's memory."""
@@ -127,9 +145,7 @@ class CallState:
     now_ms: int = 0
     started_ms: int = 0
     output_sample_rate_hz: int = 16_000
-    policy: TurnPolicy = field(default_factory=TurnPolicy)
-    system_prompt: str = ""
-    history_tokens: int = 3_000
+    tuning: Tuning = field(default_factory=Tuning)
     turn: int = 0
     generation: int = 0
     utterance: int = 0
@@ -139,9 +155,13 @@ class CallState:
     cut: CutAnswer | None = None
     history: tuple[Message, ...] = ()
     queued_speech: tuple[SpeakRequest, ...] = ()
-    input_closed: bool = False
-    drain_until_ms: int | None = None
+    closing: Closing = field(default_factory=Closing)
     force_eou_ignored: bool = False
+
+    @property
+    def policy(self) -> TurnPolicy:
+        """Numbers of turn-taking."""
+        return self.tuning.policy
 
     def open_utterance(self) -> Utterance | None:
         """The utterance that the caller is speaking, if any."""

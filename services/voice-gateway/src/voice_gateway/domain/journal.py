@@ -42,7 +42,7 @@ class Journal:
     def record(self, now: int, event: Event) -> None:
         """Add one event that was handled at `now` (ms of call time)."""
         if len(self.entries) >= self.capacity:
-            self._advance(self.capacity // 4)
+            self._advance(max(1, self.capacity // 4))
         self.entries.append((now, event))
 
     def _advance(self, count: int) -> None:
@@ -115,7 +115,7 @@ def redacted_event(event: Event) -> Event:
 def redacted_state(state: CallState) -> CallState:
     """`state` without anything that was said."""
     copied: CallState = decode(CallState, encode(state))
-    copied.system_prompt = redacted_text(copied.system_prompt)
+    copied.tuning = replace(copied.tuning, system_prompt=redacted_text(copied.tuning.system_prompt))
     copied.history = tuple(_redacted_message(message) for message in copied.history)
     copied.queued_speech = tuple(replace(item, text=redacted_text(item.text)) for item in copied.queued_speech)
     for utterance in copied.utterances:

@@ -1,6 +1,6 @@
 """When audio may be sent so that the caller always has a little, and never much, that is not yet played."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(slots=True)
@@ -17,15 +17,18 @@ class PlayoutClock:
     acked: int = 0
     _base_ms: float | None = None
     """When sample 0 was, or would have been, played."""
-    _acked_ms: float | None = field(default=None)
+    _acked_ms: float | None = None
+    """When the client last said how much it has played."""
+    _advanced_ms: float | None = None
+    """When that was more than before."""
 
     def due_ms(self, samples: int, now_ms: float) -> float:
-        """When the next `samples` may be sent: when with them no more than the lead is not yet played. Not later than
-        `now_ms` if they may be sent at once.
+        """When the next `samples` may be sent: when with them no more than the lead is not yet played, or, of a piece
+        longer than the lead, when all before it is. Not later than `now_ms` if they may be sent at once.
         """
         if self._base_ms is None:
             return now_ms
-        return self._base_ms + self._ms(self.sent + samples) - self.lead_ms
+        return self._base_ms + self._ms(self.sent) - max(0.0, self.lead_ms - self._ms(samples))
 
     def on_sent(self, samples: int, now_ms: float) -> None:
         """`samples` were sent."""
@@ -36,8 +39,11 @@ class PlayoutClock:
     def on_ack(self, samples: int, now_ms: float) -> None:
         """The client has played `samples` of what was sent."""
         samples = min(samples, self.sent)
-        if samples > self.acked or self._acked_ms is None:
-            self.acked, self._acked_ms = samples, now_ms
+        if not self.sent or samples < self.acked:
+            return
+        if samples > self.acked:
+            self._advanced_ms = now_ms
+        self.acked, self._acked_ms = samples, now_ms
 
     def played(self, now_ms: float) -> int:
         """Samples that the caller has heard by now, as well as it can be known."""
@@ -56,7 +62,8 @@ class PlayoutClock:
         """How long the client has not acknowledged audio that it should have played; 0 when nothing is owed."""
         if self._base_ms is None or self.acked >= self.sent:
             return 0.0
-        owed_since = max(self._acked_ms or self._base_ms, self._base_ms + self._ms(self.acked))
+        playable_ms = self._base_ms + self._ms(self.acked)
+        owed_since = playable_ms if self._advanced_ms is None else max(self._advanced_ms, playable_ms)
         return max(0.0, now_ms - owed_since)
 
     def _ms(self, samples: int) -> float:

@@ -7,6 +7,7 @@
 Phases and the ways between them are declared in phases.py; a handler that leaves them raises `UndeclaredTransition`.
 """
 
+from dataclasses import replace
 from typing import assert_never
 
 from voice_gateway.domain import turn_reports
@@ -32,7 +33,7 @@ from voice_gateway.domain.actions import (
     SpeakVerbatim,
     StartReply,
 )
-from voice_gateway.domain.call_state import CallState, CutAnswer, ReplyState, Utterance
+from voice_gateway.domain.call_state import CallState, CutAnswer, ReplyState, Tuning, Utterance
 from voice_gateway.domain.conversation import (
     Message,
     Role,
@@ -90,7 +91,7 @@ class TurnMachine:
     """One call."""
 
     def __init__(self, policy: TurnPolicy | None = None, *, state: CallState | None = None) -> None:
-        self.state = state if state is not None else CallState(policy=policy or TurnPolicy())
+        self.state = state if state is not None else CallState(tuning=Tuning(policy or TurnPolicy()))
 
     @property
     def phase(self) -> Phase:
@@ -112,8 +113,8 @@ class TurnMachine:
         if self.state.phase in (Phase.NEW, Phase.CLOSED):
             return None
         times = [self.state.started_ms + self.state.policy.max_call_ms]
-        if self.state.drain_until_ms is not None:
-            times.append(self.state.drain_until_ms)
+        if self.state.closing.drain_until_ms is not None:
+            times.append(self.state.closing.drain_until_ms)
         for utterance in self.state.utterances:
             if not utterance.done:
                 times += [at for at in (utterance.patience_until_ms, utterance.final_until_ms) if at is not None]
@@ -161,11 +162,9 @@ class TurnMachine:
             case ReplyEnded():
                 self._reply_ended(event, now, out)
             case Retuned():
-                self.state.policy = event.policy
-                self.state.system_prompt = event.system_prompt
-                self.state.history_tokens = event.history_tokens
+                self.state.tuning = Tuning(event.policy, event.system_prompt, event.history_tokens)
             case DrainRequested():
-                self.state.drain_until_ms = event.deadline_ms
+                self.state.closing = replace(self.state.closing, drain_until_ms=event.deadline_ms)
                 out.append(SendGoAway(max(0, event.deadline_ms - now)))
                 if self.state.phase is Phase.LISTENING:
                     self._listen(now, out)
@@ -181,7 +180,7 @@ class TurnMachine:
     def _started(self, event: CallStarted, now: int, out: list[Action]) -> None:
         self.state.started_ms = now
         self.state.output_sample_rate_hz = event.output_sample_rate_hz
-        self.state.system_prompt = event.system_prompt
+        self.state.tuning = replace(self.state.tuning, system_prompt=event.system_prompt)
         self._listen(now, out)
 
     def _listen(self, now: int, out: list[Action]) -> None:
@@ -192,9 +191,9 @@ class TurnMachine:
             self._speak(request, now, out)
             return
         self.state.phase = Phase.LISTENING
-        if self.state.input_closed:
+        if self.state.closing.input_closed:
             self._close(out)
-        elif self.state.drain_until_ms is not None:
+        elif self.state.closing.drain_until_ms is not None:
             self._end(out, "DRAINING", "The gateway is about to stop; call again.", retryable=True)
         else:
             out.append(SendEvent(self.state.turn + 1, EventKind.LISTENING))
@@ -219,7 +218,7 @@ class TurnMachine:
             limit_s = state.policy.max_call_ms // 1000
             self._end(out, "CALL_TOO_LONG", f"The call reached its limit of {limit_s} seconds.", retryable=False)
             return
-        if state.drain_until_ms is not None and now >= state.drain_until_ms:
+        if state.closing.drain_until_ms is not None and now >= state.closing.drain_until_ms:
             self._end(out, "DRAINING", "The gateway is about to stop; call again.", retryable=True)
             return
         for utterance in state.utterances:
@@ -405,10 +404,10 @@ class TurnMachine:
     def _commit(self, text: str, rule: str, speech_end_ms: int, now: int, out: list[Action]) -> None:
         """The caller's turn is over: answer it."""
         state = self.state
-        self._keep(append_user(state.history, text, tokens=state.history_tokens))
+        self._keep(append_user(state.history, text, tokens=state.tuning.history_tokens))
         self._new_reply(rule, speech_end_ms, now)
         out += [SendTranscript(state.turn, text, final=True), SendEvent(state.turn, EventKind.PROCESSING)]
-        prompt = (Message(Role.SYSTEM, state.system_prompt),) if state.system_prompt else ()
+        prompt = (Message(Role.SYSTEM, state.tuning.system_prompt),) if state.tuning.system_prompt else ()
         out.append(StartReply(state.turn, state.generation, (*prompt, *state.history)))
 
     def _speak(self, request: SpeakRequest, now: int, out: list[Action]) -> None:
@@ -427,13 +426,12 @@ class TurnMachine:
             ledger=HeardLedger(state.output_sample_rate_hz),
             asked_ms=now,
             speech_end_ms=min(speech_end_ms, now),
-            final_ms=now,
         )
         state.phase = Phase.THINKING
         return state.reply
 
     def _keep(self, history: tuple[Message, ...]) -> None:
-        self.state.history = bounded(history, tokens=self.state.history_tokens)
+        self.state.history = bounded(history, tokens=self.state.tuning.history_tokens)
 
     def _text_turn(self, event: TextTurn, now: int, out: list[Action]) -> None:
         """A typed turn takes over: it stops an answer, and what was being said stands before it."""
@@ -481,7 +479,7 @@ class TurnMachine:
                 assert_never(event.ask)
 
     def _input_closed(self, now: int, out: list[Action]) -> None:
-        self.state.input_closed = True
+        self.state.closing = replace(self.state.closing, input_closed=True)
         if self.state.phase is Phase.HEARING:
             if (utterance := self.state.open_utterance()) and not utterance.paused:
                 utterance.speech_end_ms = now

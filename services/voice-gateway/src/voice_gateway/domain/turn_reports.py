@@ -15,7 +15,7 @@ def report(
     """The turn of `reply`, which ends at `now` (ms of call time)."""
     zero = reply.speech_end_ms
     marks = [
-        ("endpoint", zero, reply.final_ms),
+        ("endpoint", zero, reply.asked_ms),
         ("llm_first_token", reply.asked_ms, reply.first_token_ms),
         ("first_phrase", reply.first_token_ms, reply.first_phrase_ms),
         ("tts_first_audio", reply.first_phrase_ms, reply.audio_ready_ms),

@@ -76,6 +76,8 @@ class FakeAsr:
         self.script = script
         self.log = log
         self.opened = 0
+        self.audio: list[bytearray] = []
+        """What each stream was sent, in order of their opening."""
         self._spoken = 0
 
     @asynccontextmanager
@@ -85,6 +87,7 @@ class FakeAsr:
             raise self.script.refuse
         stream = _FakeAsrStream(self, request, self.opened)
         self.opened += 1
+        self.audio.append(stream.audio)
         self.log.add("asr_opened", request.language_code)
         try:
             yield stream
@@ -105,6 +108,7 @@ class FakeAsr:
 class _FakeAsrStream:
     def __init__(self, owner: FakeAsr, request: AsrRequest, number: int) -> None:
         self.half_closed = False
+        self.audio = bytearray()
         self._owner = owner
         self._rate_hz = request.sample_rate_hz
         limits = owner.script.break_after_ms
@@ -120,6 +124,7 @@ class _FakeAsrStream:
         """Take audio."""
         script = self._owner.script
         length_ms = len(pcm) / 2 * 1000 / self._rate_hz
+        self.audio += pcm
         self._received_ms += length_ms
         self._owner.log.add("asr_audio", f"{length_ms:g}")
         if self._break_after_ms is not None and self._received_ms >= self._break_after_ms:

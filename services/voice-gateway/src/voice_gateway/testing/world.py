@@ -23,11 +23,13 @@ from voice_gateway.application.messages import (
 )
 from voice_gateway.application.overrides import admit
 from voice_gateway.application.ports import Backends, Resampler
-from voice_gateway.domain.errors import BackendKind
+from voice_gateway.domain.errors import BackendKind, BadRequest, GatewayError
 from voice_gateway.domain.report import TurnReport
 from voice_gateway.testing.backends import AsrScript, FakeAsr, FakeLlm, FakeTts, LlmScript, Log, TtsScript
 
 FRAME_MS = 20
+CLOSING_S = 3600.0
+"""Longest wait for a call that is expected to end by itself."""
 SPEECH_SAMPLE = b"\x40\x1f"
 ALL_CAPABILITIES = frozenset(Capability) - {Capability.CHECKPOINTS}
 
@@ -128,10 +130,11 @@ class Received:
 
 
 class FakeTransport:
-    """One caller's connection. `stall` makes writes wait; `lost` breaks it."""
+    """One caller's connection. While `flowing` is not set, writes wait."""
 
     def __init__(self) -> None:
-        self.inbound: asyncio.Queue[Inbound | None] = asyncio.Queue(maxsize=64)
+        self.inbound: asyncio.Queue[Inbound | BadRequest | None] = asyncio.Queue(maxsize=64)
+        """What the caller sends; a BadRequest is a message that the wire cannot read, None the half-close."""
         self.received: list[Received] = []
         self.flowing = asyncio.Event()
         self.flowing.set()
@@ -139,7 +142,10 @@ class FakeTransport:
 
     async def receive(self) -> Inbound | None:
         """The caller's next message."""
-        return await self.inbound.get()
+        message = await self.inbound.get()
+        if isinstance(message, BadRequest):
+            raise message
+        return message
 
     async def send(self, message: Outbound) -> None:
         """Take a message to the caller."""
@@ -207,20 +213,31 @@ class World:
     knowledge: SharedKnowledge = field(default_factory=SharedKnowledge)
 
     @asynccontextmanager
-    async def call(self, hello: Hello | None = None) -> AsyncIterator["Caller"]:
-        """A call in progress. On leaving, the caller half-closes and the call runs to its end; its error is raised."""
+    async def call(
+        self, hello: Hello | None = None, *, ends_with: type[GatewayError] | None = None
+    ) -> AsyncIterator["Caller"]:
+        """A call in progress. On leaving, the caller half-closes and the call runs to its end. Raises the call's error,
+        or AssertionError where it did not end with the error in `ends_with`.
+        """
         hello = hello or Hello(sample_rate_hz=16_000)
-        backends = Backends(FakeAsr(self.asr, self.log), FakeLlm(self.llm, self.log), FakeTts(self.tts, self.log))
+        asr = FakeAsr(self.asr, self.log)
+        llm, tts = FakeLlm(self.llm, self.log), FakeTts(self.tts, self.log)
+        backends = Backends(asr, llm, tts)
         services = CallServices(self.config, FakeAudioTools(), LoopClock(), self.telemetry, self.knowledge)
         transport = FakeTransport()
         call = Call(admit(hello, self.config.current()), transport, backends, services, call_id="call-1")
         running = asyncio.create_task(call.run(), name="call")
-        caller = Caller(call, transport, running, backends, call.admitted.input_rate_hz)
+        caller = Caller(call, transport, running, asr, llm, tts, call.admitted.input_rate_hz)
         try:
             yield caller
-            if not running.done():
+            if ends_with is None:
                 await caller.half_close()
-            await running
+                await running
+            else:
+                await asyncio.wait((running,), timeout=CLOSING_S)
+                error = running.exception() if running.done() else None
+                assert isinstance(error, ends_with), f"the call ended with {error!r}, not {ends_with.__name__}"
+                caller.error = error
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
@@ -233,12 +250,26 @@ class Caller:
     call: Call
     transport: FakeTransport
     running: asyncio.Task[None]
-    backends: Backends
+    asr: FakeAsr
+    llm: FakeLlm
+    tts: FakeTts
     rate_hz: int
+    error: GatewayError | None = None
+    """What the call ended with, where that was expected."""
 
-    async def send(self, message: Inbound) -> None:
-        """Send any message."""
-        await self.transport.inbound.put(message)
+    async def send(self, message: Inbound | BadRequest | None) -> None:
+        """Send any message, unless the call is over: then nobody reads."""
+        if self.running.done():
+            return
+        if not self.transport.inbound.full():
+            self.transport.inbound.put_nowait(message)
+            return
+        sending = asyncio.ensure_future(self.transport.inbound.put(message))
+        try:
+            await asyncio.wait((sending, self.running), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
 
     async def speak(self, milliseconds: int, *, paced: bool = True) -> float:
         """Speak in real time, or as fast as the gateway reads; gives the time of the end in ms."""
@@ -249,8 +280,12 @@ class Caller:
         return await self._stream(b"\x00\x00", milliseconds, paced)
 
     async def silence_until(self, waiting: "asyncio.Task[Received]") -> Received:
-        """Stream silence until something happened."""
+        """Stream silence until something happened. Raises what ends the call before it happens."""
         while not waiting.done():
+            if self.running.done():
+                waiting.cancel()
+                await self.running
+                raise AssertionError("the call ended well, and what was waited for did not happen")
             await self.silence(FRAME_MS)
         return waiting.result()
 
@@ -260,7 +295,7 @@ class Caller:
 
     async def half_close(self) -> None:
         """Say nothing more."""
-        await self.transport.inbound.put(None)
+        await self.send(None)
 
     async def _stream(self, sample: bytes, milliseconds: int, paced: bool) -> float:
         frame = sample * (self.rate_hz * FRAME_MS // 1000)
@@ -268,5 +303,5 @@ class Caller:
         for _ in range(milliseconds // FRAME_MS):
             if paced:
                 await asyncio.sleep(FRAME_MS / 1000)
-            await self.transport.inbound.put(AudioIn(frame))
+            await self.send(AudioIn(frame))
         return loop.time() * 1000
