@@ -318,8 +318,8 @@ class ServerSettings(_Section):
     """Where Prometheus asks. Loopback; a container sets 0.0.0.0:8080."""
     max_calls: int = _setting(100, alias="MAX_CALLS", applies="restart", ge=1, le=10_000)
     """Calls that this process takes; one more is refused and told when to come back. 100 is what one core carries."""
-    drain_seconds: float = _setting(30.0, unit="s", alias="DRAIN_SECONDS", applies="restart", ge=0, le=86_400)
-    """How long calls may go on after SIGTERM to finish their turn. Keep it below the pod's termination grace."""
+    drain_seconds: float = _setting(25.0, unit="s", alias="DRAIN_SECONDS", applies="restart", ge=0, le=86_400)
+    """How long calls may go on after SIGTERM to finish their turn. Below Kubernetes' default termination grace of 30."""
 
     @field_validator("listen_address", "metrics_listen_address")
     @classmethod
