@@ -66,7 +66,7 @@ class Reply:
         self._post = post
         self._resampler = tools.resampler(config.tts.sample_rate_hz, output_rate_hz)
         self._cutter = PhraseCutter(config.phrases)
-        self._cleaner = SpeechCleaner()
+        self._cleaner = SpeechCleaner(config.tts.language_code)
         self._phrases: asyncio.Queue[_Phrase | None] = asyncio.Queue(QUEUED_PHRASES)
         self._cut_phrases = 0
         self._sound = False

@@ -90,7 +90,7 @@ class PhraseCutter:
         if character in CLOSERS and index and (text[index - 1] in SENTENCE_END or text[index - 1] == "."):
             return True
         if character in CLAUSE_END:
-            if len(text[: index + 1].strip()) < minimum:
+            if len(text[: index + 1].strip()) < minimum or text[:index].lower().endswith(("http", "https")):
                 return False
             # "1,000" and "10:30" go on; a clause is followed by a space.
             if index and text[index - 1].isdigit():

@@ -17,9 +17,14 @@ from voice_gateway.application.ports import (
     SpokenWord,
     TtsRequest,
 )
-from voice_gateway.domain.errors import BackendError, BackendUnavailable
+from voice_gateway.domain.errors import BackendError, BackendKind, BackendTimeout, BackendUnavailable
 
-FOREVER_S = 3600.0
+
+async def answered_within(wait_ms: float | None, timeout_ms: float, kind: BackendKind) -> None:
+    """What an adapter's deadline does: let the backend take `wait_ms`, for ever if None. Raises BackendTimeout."""
+    await asyncio.sleep((timeout_ms if wait_ms is None else min(wait_ms, timeout_ms)) / 1000)
+    if wait_ms is None or wait_ms > timeout_ms:
+        raise BackendTimeout(kind, "The backend did not answer in time.")
 
 
 @dataclass(slots=True)
@@ -67,6 +72,10 @@ class AsrScript:
     """Never answers anything."""
     refuse: BackendError | None = None
     """Raised when a stream is opened."""
+    open_ms: float | None = 0
+    """Until a stream is open; None: never."""
+    take_ms: float = 0
+    """Until a message of audio is taken."""
 
 
 class FakeAsr:
@@ -85,6 +94,8 @@ class FakeAsr:
         """Open a stream."""
         if self.script.refuse is not None:
             raise self.script.refuse
+        if self.script.open_ms != 0:
+            await answered_within(self.script.open_ms, request.open_timeout_ms, "asr")
         stream = _FakeAsrStream(self, request, self.opened)
         self.opened += 1
         self.audio.append(stream.audio)
@@ -123,6 +134,8 @@ class _FakeAsrStream:
     async def send(self, pcm: bytes) -> None:
         """Take audio."""
         script = self._owner.script
+        if script.take_ms:
+            await asyncio.sleep(script.take_ms / 1000)
         length_ms = len(pcm) / 2 * 1000 / self._rate_hz
         self.audio += pcm
         self._received_ms += length_ms
@@ -223,12 +236,12 @@ class FakeLlm:
 
         async def deltas() -> AsyncIterator[LlmDelta]:
             nonlocal finished
-            await asyncio.sleep(self.script.first_token_ms / 1000)
+            first_ms = None if self.script.stall_after_tokens == 0 else self.script.first_token_ms
+            await answered_within(first_ms, request.first_token_timeout_ms, "llm")
             for index, word in enumerate(reply.split(" ")):
                 if index:
-                    await asyncio.sleep(self.script.token_interval_ms / 1000)
-                if index == self.script.stall_after_tokens:
-                    await asyncio.sleep(FOREVER_S)
+                    wait_ms = None if index == self.script.stall_after_tokens else self.script.token_interval_ms
+                    await answered_within(wait_ms, request.token_timeout_ms, "llm")
                 if index == self.script.fail_after_tokens:
                     raise self.script.error or BackendUnavailable("llm", "The language model broke off.")
                 yield LlmDelta(f" {word}" if index else word)
@@ -251,6 +264,7 @@ class TtsScript:
     ms_per_character: float = 60
     word_timings: bool = True
     fail_on_phrase: int | None = None
+    stall_on_phrase: int | None = None
     mute: bool = False
     error: BackendError | None = None
 
@@ -273,7 +287,8 @@ class FakeTts:
 
         async def chunks() -> AsyncIterator[SpeechChunk]:
             nonlocal finished
-            await asyncio.sleep(self.script.first_chunk_ms / 1000)
+            first_ms = None if number == self.script.stall_on_phrase else self.script.first_chunk_ms
+            await answered_within(first_ms, request.first_audio_timeout_ms, "tts")
             if number == self.script.fail_on_phrase:
                 raise self.script.error or BackendUnavailable("tts", "The voice broke off.")
             length_ms = 0.0 if self.script.mute else len(request.text) * self.script.ms_per_character
