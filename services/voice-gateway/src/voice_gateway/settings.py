@@ -139,8 +139,8 @@ class AsrSettings(_Section):
     automatic_punctuation: bool = _setting(True, applies="restart")
     """Whether transcripts are punctuated. On: a language model reads them better."""
     message_ms: int = _setting(_ASR.message_ms, unit="ms", applies="next call", ge=20, le=1_000)
-    """Audio in one message to the recogniser. What is spoken last waits for its message to fill: 100 ms added 20 ms to the
-    median response, and saved no measurable CPU, since streams live only while a caller speaks."""
+    """Audio in one message to the recogniser. What is spoken last waits for its message to fill: 100 ms added 20 ms to
+    the median response, and saved no measurable CPU, since streams live only while a caller speaks."""
     preroll_ms: int = _setting(_ASR.preroll_ms, unit="ms", applies="next call", ge=0, le=2_000)
     """Audio from before the detected start of speech that is recognised too, so that the first sound is not lost."""
     open_timeout_ms: int = _setting(_ASR.open_timeout_ms, unit="ms", applies="next call", ge=100, le=60_000)
@@ -252,8 +252,8 @@ class PlayoutSettings(_Section):
     """How audio is paced to callers."""
 
     frame_ms: int = _setting(_PLAYOUT.frame_ms, unit="ms", applies="next call", ge=10, le=100)
-    """Audio in one message to the caller, where the lead is at least three times that; else a third of the lead. Writing is
-    the largest part of a call's cost, and goes with the number of messages."""
+    """Audio in one message to the caller, where the lead is at least three times that; else a third of the lead.
+    Writing is the largest part of a call's cost, and goes with the number of messages."""
     lead_ms: int = _setting(_PLAYOUT.lead_ms, unit="ms", applies="next call", ge=20, le=2_000)
     """How far ahead of playback audio is sent to clients that flush when told to. Covers their network's jitter."""
     legacy_lead_ms: int = _setting(_PLAYOUT.legacy_lead_ms, unit="ms", applies="next call", ge=20, le=2_000)
@@ -319,7 +319,7 @@ class ServerSettings(_Section):
     max_calls: int = _setting(100, alias="MAX_CALLS", applies="restart", ge=1, le=10_000)
     """Calls that this process takes; one more is refused and told when to come back. 100 is what one core carries."""
     drain_seconds: float = _setting(25.0, unit="s", alias="DRAIN_SECONDS", applies="restart", ge=0, le=86_400)
-    """How long calls may go on after SIGTERM to finish their turn. Below Kubernetes' default termination grace of 30."""
+    """How long calls may go on after SIGTERM to finish their turn. Less than Kubernetes' default grace of 30."""
 
     @field_validator("listen_address", "metrics_listen_address")
     @classmethod
