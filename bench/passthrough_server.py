@@ -1,11 +1,10 @@
 """A gateway process whose calls are passed through. Takes the gateway's own settings from the environment."""
 
-import asyncio
 import os
 import sys
 
 from bench.passthrough import PassThroughRunner
-from servicekit.lifecycle import run, until_signalled
+from servicekit.lifecycle import catch_signals, run
 from servicekit.logs import configure_logs, get_logger
 from voice_gateway.adapters.backend_selection import OneOfEach
 from voice_gateway.adapters.prometheus import PrometheusTelemetry
@@ -17,7 +16,7 @@ log = get_logger(__name__)
 
 async def serve() -> int:
     """Serve until signalled."""
-    signalled = asyncio.create_task(until_signalled())
+    signalled = catch_signals()
     settings = load(environ=os.environ, file=None)
     telemetry = PrometheusTelemetry()
     config = config_source(settings, file=None, environ=os.environ, on_reload=telemetry.config_reloaded)

@@ -5,7 +5,7 @@ import gc
 import sys
 from pathlib import Path
 
-from servicekit.lifecycle import run, until_signalled
+from servicekit.lifecycle import catch_signals, run
 from servicekit.logs import configure_logs, get_logger
 from voice_fakes.script import Script, ScriptError, read_script
 from voice_fakes.server import FakesOptions, serving_fakes
@@ -22,10 +22,11 @@ def _address(text: str) -> str:
 
 async def _serve(script: Script, options: FakesOptions) -> None:
     log = get_logger("voice_fakes")
+    signalled = catch_signals()
     async with serving_fakes(script, options) as running:
         gc.freeze()  # the imported modules need no more looking through: a full run over them takes tens of ms
         log.info("ready", riva_port=running.riva_port, llm_port=running.llm_port, control_port=running.control_port)
-        signal = await until_signalled()
+        signal = await signalled
         log.info("stopping", signal=signal, events=len(running.log), events_dropped=running.log.dropped)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from offline_responder.domain.about import MODEL_ID
 from offline_responder.server import serving
 from offline_responder.settings import ResponderSettings
-from servicekit.lifecycle import run, until_signalled
+from servicekit.lifecycle import catch_signals, run
 from servicekit.logs import configure_logs, get_logger
 from servicekit.settings import SettingsError, load_settings
 
@@ -17,6 +17,7 @@ EXIT_BAD_SETTINGS = 2
 
 async def _serve(settings: ResponderSettings) -> None:
     log = get_logger("offline_responder")
+    signalled = catch_signals()
     async with serving(settings) as running:
         log.info(
             "ready",
@@ -27,7 +28,7 @@ async def _serve(settings: ResponderSettings) -> None:
             model=MODEL_ID,
             aliases=list(settings.model_aliases),
         )
-        signal = await until_signalled()
+        signal = await signalled
         log.info("stopping", signal=signal)
     log.info("stopped")
 

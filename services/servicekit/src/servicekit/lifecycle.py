@@ -9,23 +9,28 @@ from typing import Any
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
-async def until_signalled() -> str:
-    """Wait for SIGTERM or SIGINT and give its name.
+def catch_signals() -> "asyncio.Future[str]":
+    """From now on, SIGTERM or SIGINT resolves the future with its name. To be called before a process says that it is
+    ready: who reads that may signal at once.
 
     A second signal ends the process at once, with the exit code that shells give such an end: somebody waits.
     """
     loop = asyncio.get_running_loop()
-    first: asyncio.Future[signal.Signals] = loop.create_future()
+    first: asyncio.Future[str] = loop.create_future()
 
     def received(number: signal.Signals) -> None:
         if first.done():
             os._exit(128 + number)
-        first.set_result(number)
+        first.set_result(number.name)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, received, number)
-    # The handlers stay after this returns, for the second signal.
-    return (await first).name
+    return first
+
+
+async def until_signalled() -> str:
+    """Wait for SIGTERM or SIGINT and give its name; the handlers stay, for a second signal."""
+    return await catch_signals()
 
 
 def run(main: Coroutine[Any, Any, int | None]) -> int:

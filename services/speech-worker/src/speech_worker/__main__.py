@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from servicekit.lifecycle import run, until_signalled
+from servicekit.lifecycle import catch_signals, run
 from servicekit.logs import configure_logs, get_logger
 from servicekit.rpc_errors import leaf_errors
 from servicekit.settings import SettingsError, describe, load_settings
@@ -19,6 +19,7 @@ EXIT_UNUSABLE = 2
 
 async def _serve(settings: SpeechSettings) -> None:
     log = get_logger("speech_worker")
+    signalled = catch_signals()
     async with serving(settings) as running:
         log.info(
             "ready",
@@ -30,7 +31,7 @@ async def _serve(settings: SpeechSettings) -> None:
             max_asr_streams=settings.max_asr_streams,
             max_tts_streams=settings.max_tts_streams,
         )
-        signal = await until_signalled()
+        signal = await signalled
         log.info("stopping", signal=signal)
     log.info("stopped")
 

@@ -14,13 +14,15 @@ Milliseconds = Annotated[int, Field(ge=0, le=20_000, json_schema_extra={"unit": 
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-class SpeechSettings(BaseSettings):
+class _Section(BaseSettings):
+    """A part of the settings; its keys stand beside those of the other parts."""
+
     model_config = SettingsConfigDict(env_prefix="SPEECH_", frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    listen_address: str = "127.0.0.1:50051"
-    """host:port of the gRPC server. 50051 is Riva's port. Port 0 takes a free one."""
-    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Port for Prometheus on the same host; 0 turns it off."""
+
+class RecognitionSettings(_Section):
+    """Hearing."""
+
     asr_engine: Literal["auto", "none", "pocketsphinx", "faster-whisper", "script"] = "auto"
     """Recogniser. auto is pocketsphinx, which needs no model file; none serves no recognition; script is for tests."""
     asr_model_dir: Path | None = None
@@ -32,6 +34,15 @@ class SpeechSettings(BaseSettings):
     max_asr_streams: Annotated[int, Field(ge=1, le=256)] = max(2, 2 * (os.cpu_count() or 1))
     """Recognition streams at the same time; one more is refused. A core decodes 6 to 8 live pocketsphinx streams; two
     per core leaves room for synthesis and for bursts."""
+    longest_utterance_s: Annotated[int, Field(ge=1, le=600, json_schema_extra={"unit": "s"})] = 30
+    """An utterance without a pause is cut here, so that noise cannot grow a decoder without bound."""
+    stream_idle_s: Annotated[float, Field(gt=0, le=3600, json_schema_extra={"unit": "s"})] = 120.0
+    """A recognition stream that sends nothing for so long is ended, because it holds a slot."""
+
+
+class SynthesisSettings(_Section):
+    """Speaking."""
+
     tts_engine: Literal["auto", "none", "flite", "espeak", "sherpa", "tone"] = "auto"
     """Voice engine. auto is flite where its library is installed, else espeak; none serves no synthesis; tone is for
     tests."""
@@ -43,8 +54,11 @@ class SpeechSettings(BaseSettings):
     """Synthesis calls at the same time. A sentence takes milliseconds, so few are ever active."""
     tts_longest_text: Annotated[int, Field(ge=1, le=100_000, json_schema_extra={"unit": "characters"})] = 2_000
     """Longest text of one request; Riva's own limit."""
-    engine_threads: Annotated[int, Field(ge=1, le=64)] = 2
-    """Threads of one inference of faster-whisper or sherpa."""
+
+
+class EndpointingSettings(_Section):
+    """End of utterance inside a recognition stream."""
+
     start_history_ms: Milliseconds = 300
     """Window in which speech must show for an utterance to start. This and the next five are defaults that a request's
     endpointing_config overrides; they are Riva's."""
@@ -58,19 +72,6 @@ class SpeechSettings(BaseSettings):
     """Shorter window of the first pass, which sends an interim with stability 1; 0 turns it off."""
     stop_threshold_eou: Share = 0.98
     """Share of that window that must be silence."""
-    longest_utterance_s: Annotated[int, Field(ge=1, le=600, json_schema_extra={"unit": "s"})] = 30
-    """An utterance without a pause is cut here, so that noise cannot grow a decoder without bound."""
-    stream_idle_s: Annotated[float, Field(gt=0, le=3600, json_schema_extra={"unit": "s"})] = 120.0
-    """A recognition stream that sends nothing for so long is ended, because it holds a slot."""
-    shutdown_grace_s: Annotated[float, Field(ge=0, le=600, json_schema_extra={"unit": "s"})] = 10.0
-    """How long running calls may go on after SIGTERM; a long answer is spoken in less."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    @field_validator("listen_address")
-    @classmethod
-    def _has_port(cls, value: str) -> str:
-        split_address(value)
-        return value
 
     @model_validator(mode="after")
     def _rule_holds(self) -> Self:
@@ -89,6 +90,26 @@ class SpeechSettings(BaseSettings):
             stop_history_eou_ms=self.stop_history_eou_ms,
             stop_threshold_eou=self.stop_threshold_eou,
         )
+
+
+class SpeechSettings(RecognitionSettings, SynthesisSettings, EndpointingSettings):
+    """All of it, and what concerns the process."""
+
+    listen_address: str = "127.0.0.1:50051"
+    """host:port of the gRPC server. 50051 is Riva's port. Port 0 takes a free one."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port for Prometheus on the same host; 0 turns it off."""
+    engine_threads: Annotated[int, Field(ge=1, le=64)] = 2
+    """Threads of one inference of faster-whisper or sherpa."""
+    shutdown_grace_s: Annotated[float, Field(ge=0, le=600, json_schema_extra={"unit": "s"})] = 10.0
+    """How long running calls may go on after SIGTERM; a long answer is spoken in less."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("listen_address")
+    @classmethod
+    def _has_port(cls, value: str) -> str:
+        split_address(value)
+        return value
 
 
 def split_address(address: str) -> tuple[str, int]:

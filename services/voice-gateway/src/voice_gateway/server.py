@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from servicekit.lifecycle import until_signalled
+from servicekit.lifecycle import catch_signals
 from servicekit.logs import get_logger
 from servicekit.settings import split_address
 from voice_gateway.adapters.audio_tools import LocalAudioTools
@@ -174,7 +174,7 @@ async def _watch_lag(telemetry: PrometheusTelemetry) -> None:
 
 async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mapping[str, str]) -> int:
     """Run the gateway until SIGTERM or SIGINT. Raises OSError where an address can't be had."""
-    signalled = asyncio.create_task(until_signalled(), name="until-signalled")
+    signalled = catch_signals()
     telemetry = PrometheusTelemetry()
     config = config_source(settings, file=file, environ=environ, on_reload=telemetry.config_reloaded)
     async with connected(settings, config) as backends:
