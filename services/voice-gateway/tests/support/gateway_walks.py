@@ -30,6 +30,7 @@ from voice_gateway.domain.events import (
     Played,
     ReplyEnded,
     ReplyStarted,
+    ReplyTextDone,
     ReplyTrouble,
     Retuned,
     SpeakRequest,
@@ -55,7 +56,7 @@ STEPS = st.one_of(
     st.tuples(st.just("played"), NEAR_TURN, SAMPLES),
     st.tuples(
         st.just("reply"),
-        st.sampled_from(["started", "phrase", "audio", "ready", "playing", "trouble", "ended"]),
+        st.sampled_from(["started", "text_done", "phrase", "audio", "ready", "playing", "trouble", "ended"]),
         NEAR_TURN,
     ),
     st.tuples(st.just("retuned"), st.sampled_from(list(Finalize)), st.integers(60, 1000)),
@@ -176,6 +177,8 @@ class Walk:
         match kind:
             case "started":
                 return ReplyStarted(turn)
+            case "text_done":
+                return ReplyTextDone(turn)
             case "phrase":
                 return PhraseCut(turn, index, "It is noon.", 11)
             case "audio" if index:

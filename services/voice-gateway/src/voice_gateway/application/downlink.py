@@ -102,6 +102,10 @@ class Downlink:
         self._drop()
         self._answer = _Answer(turn, generation, PlayoutClock(self._sample_rate_hz, self._lead_ms))
 
+    def is_current(self, generation: int) -> bool:
+        """Whether the generation may still be heard. The tasks of an answer that was cut run for a moment longer."""
+        return self._current(generation) is not None
+
     async def feed(self, generation: int, pcm: bytes) -> None:
         """Add audio; waits while the buffer is full. Audio of another generation is dropped."""
         answer = self._current(generation)

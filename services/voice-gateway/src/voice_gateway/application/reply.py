@@ -21,6 +21,7 @@ from voice_gateway.domain.events import (
     PhraseCut,
     ReplyEnded,
     ReplyStarted,
+    ReplyTextDone,
     ReplyTrouble,
 )
 from voice_gateway.domain.phrases import PhraseCutter
@@ -115,8 +116,11 @@ class Reply:
                     await self._post(ReplyStarted(self._turn))
                 self._telemetry.llm_tokens(1)
                 await self._add_text(delta.text)
+        await self._post(ReplyTextDone(self._turn))
 
     async def _add_text(self, text: str) -> None:
+        if not self._downlink.is_current(self._order.generation):
+            return
         self._downlink.post(AnswerTextOut(self._turn, text))
         await self._cut(self._cutter.push(text))
 
@@ -136,6 +140,8 @@ class Reply:
             if silent:
                 continue
             await self._downlink.room_for(self._order.generation, ahead_ms)
+            if not self._downlink.is_current(self._order.generation):
+                return
             try:
                 await self._synthesize(phrase)
             except BackendError as error:

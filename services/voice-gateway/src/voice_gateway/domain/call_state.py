@@ -88,6 +88,17 @@ class Utterance:
 
 
 @dataclass(slots=True)
+class ReplyMarks:
+    """When the answer came so far, in ms of call time."""
+
+    first_token_ms: int | None = None
+    text_done_ms: int | None = None
+    first_phrase_ms: int | None = None
+    audio_ready_ms: int | None = None
+    playback_ms: int | None = None
+
+
+@dataclass(slots=True)
 class ReplyState:
     """The answer under way."""
 
@@ -105,10 +116,7 @@ class ReplyState:
     audible: bool = False
     ducked: bool = False
     troubled: bool = False
-    first_token_ms: int | None = None
-    first_phrase_ms: int | None = None
-    audio_ready_ms: int | None = None
-    playback_ms: int | None = None
+    marks: ReplyMarks = field(default_factory=ReplyMarks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,13 @@ class ReplyStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyTextDone:
+    """The last token of the answer arrived."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class PhraseCut:
     """A phrase of the answer is about to be synthesised."""
 
@@ -227,6 +234,7 @@ Event = (
     | Played
     | InputClosed
     | ReplyStarted
+    | ReplyTextDone
     | PhraseCut
     | PhraseAudio
     | AudioReady

@@ -60,6 +60,7 @@ from voice_gateway.domain.events import (
     Played,
     ReplyEnded,
     ReplyStarted,
+    ReplyTextDone,
     ReplyTrouble,
     Retuned,
     SpeakRequest,
@@ -157,7 +158,15 @@ class TurnMachine:
                 self._played(event)
             case InputClosed():
                 self._input_closed(now, out)
-            case ReplyStarted() | PhraseCut() | PhraseAudio() | AudioReady() | PlaybackStarted() | ReplyTrouble():
+            case (
+                ReplyStarted()
+                | ReplyTextDone()
+                | PhraseCut()
+                | PhraseAudio()
+                | AudioReady()
+                | PlaybackStarted()
+                | ReplyTrouble()
+            ):
                 self._reply_progress(event, now, out)
             case ReplyEnded():
                 self._reply_ended(event, now, out)
@@ -493,7 +502,7 @@ class TurnMachine:
 
     def _reply_progress(
         self,
-        event: ReplyStarted | PhraseCut | PhraseAudio | AudioReady | PlaybackStarted | ReplyTrouble,
+        event: ReplyStarted | ReplyTextDone | PhraseCut | PhraseAudio | AudioReady | PlaybackStarted | ReplyTrouble,
         now: int,
         out: list[Action],
     ) -> None:
@@ -503,18 +512,20 @@ class TurnMachine:
             return
         match event:
             case ReplyStarted():
-                reply.first_token_ms = now
+                reply.marks.first_token_ms = now
+            case ReplyTextDone():
+                reply.marks.text_done_ms = now
             case PhraseCut():
                 reply.ledger = reply.ledger.with_phrase(event.index, event.text)
-                reply.first_phrase_ms = reply.first_phrase_ms or now
+                reply.marks.first_phrase_ms = reply.marks.first_phrase_ms or now
             case PhraseAudio():
                 reply.ledger = reply.ledger.with_audio(event.index, event.samples, event.word_ends)
             case AudioReady():
-                reply.audio_ready_ms = now
+                reply.marks.audio_ready_ms = now
                 reply.released = True
                 out += [SendEvent(reply.turn, EventKind.SPEAKING), ReleaseAudio(reply.turn, reply.generation)]
             case PlaybackStarted():
-                reply.audible, reply.playback_ms = True, now
+                reply.audible, reply.marks.playback_ms = True, now
                 if self.state.phase is Phase.THINKING:
                     self.state.phase = Phase.SPEAKING
             case ReplyTrouble():

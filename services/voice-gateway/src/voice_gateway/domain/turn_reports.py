@@ -16,11 +16,12 @@ def report(
     zero = reply.speech_end_ms
     marks = [
         ("endpoint", zero, reply.asked_ms),
-        ("llm_first_token", reply.asked_ms, reply.first_token_ms),
-        ("first_phrase", reply.first_token_ms, reply.first_phrase_ms),
-        ("tts_first_audio", reply.first_phrase_ms, reply.audio_ready_ms),
-        ("first_audio_sent", reply.audio_ready_ms, reply.playback_ms),
-        ("answer", reply.playback_ms, now if reply.playback_ms is not None else None),
+        ("llm_first_token", reply.asked_ms, reply.marks.first_token_ms),
+        ("llm_total", reply.asked_ms, reply.marks.text_done_ms),
+        ("first_phrase", reply.marks.first_token_ms, reply.marks.first_phrase_ms),
+        ("tts_first_audio", reply.marks.first_phrase_ms, reply.marks.audio_ready_ms),
+        ("first_audio_sent", reply.marks.audio_ready_ms, reply.marks.playback_ms),
+        ("answer", reply.marks.playback_ms, now if reply.marks.playback_ms is not None else None),
     ]
     stages = tuple(
         Stage(name, start - zero, end - zero) for name, start, end in marks if start is not None and end is not None

@@ -281,13 +281,15 @@ class Caller:
 
     async def silence_until(self, waiting: "asyncio.Task[Received]") -> Received:
         """Stream silence until something happened. Raises what ends the call before it happens."""
-        while not waiting.done():
-            if self.running.done():
-                waiting.cancel()
-                await self.running
-                raise AssertionError("the call ended well, and what was waited for did not happen")
-            await self.silence(FRAME_MS)
-        return waiting.result()
+        try:
+            while not waiting.done():
+                if self.running.done():
+                    await self.running
+                    raise AssertionError("the call ended well, and what was waited for did not happen")
+                await self.silence(FRAME_MS)
+            return waiting.result()
+        finally:
+            waiting.cancel()
 
     async def listen_for(self, kind: EventKind, *, count: int = 1) -> Received:
         """Stream silence until an event arrives."""
