@@ -18,14 +18,18 @@ stop_stack() {
   STACK_PIDS=()
 }
 
-# start_service NAME COMMAND...: in the background, its log under STACK_LOGS; sets ADDRESS from its "ready" line.
-start_service() {
-  local name=$1 began=$SECONDS pid
+# launch NAME COMMAND...: in the background, its log under STACK_LOGS.
+launch() {
+  local name=$1
   shift
   "$@" >"$STACK_LOGS/$name.log" 2>&1 </dev/null &
-  pid=$!
-  STACK_PIDS+=("$pid")
-  until ADDRESS=$("$bin/python" scripts/ready_address.py "$STACK_LOGS/$name.log"); do
+  STACK_PIDS+=("$!")
+}
+
+# await_ready NAME PID: until the service has told where it listens; sets ADDRESS.
+await_ready() {
+  local name=$1 pid=$2 began=$SECONDS
+  until ADDRESS=$("$bin/python" -S scripts/ready_address.py "$STACK_LOGS/$name.log"); do
     if ! kill -0 "$pid" 2>/dev/null; then
       echo "$name did not start. The end of its log ($STACK_LOGS/$name.log):" >&2
       tail -n 5 "$STACK_LOGS/$name.log" >&2
@@ -42,19 +46,20 @@ start_stack() {
   trap 'stop_stack' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  local speech llm=${LLM_BASE_URL:-}
-  if [ -n "${RIVA_URI:-}" ]; then
-    speech=$RIVA_URI
-  else
-    start_service speech-worker env SPEECH_LISTEN_ADDRESS=127.0.0.1:0 "$bin/speech-worker"
-    speech=$ADDRESS
+  local speech=${RIVA_URI:-} llm=${LLM_BASE_URL:-} speech_pid='' llm_pid=''
+  if [ -z "$speech" ]; then
+    launch speech-worker env SPEECH_LISTEN_ADDRESS=127.0.0.1:0 "$bin/speech-worker"
+    speech_pid=$!
   fi
   if [ -z "$llm" ]; then
-    start_service responder env RESPONDER_LISTEN_ADDRESS=127.0.0.1:0 "$bin/offline-responder"
-    llm=http://$ADDRESS/v1
+    launch responder env RESPONDER_LISTEN_ADDRESS=127.0.0.1:0 "$bin/offline-responder"
+    llm_pid=$!
   fi
-  start_service gateway env RIVA_URI="$speech" LLM_BASE_URL="$llm" GATEWAY_LISTEN_ADDRESS=127.0.0.1:0 \
+  if [ -n "$speech_pid" ]; then await_ready speech-worker "$speech_pid"; speech=$ADDRESS; fi
+  if [ -n "$llm_pid" ]; then await_ready responder "$llm_pid"; llm=http://$ADDRESS/v1; fi
+  launch gateway env RIVA_URI="$speech" LLM_BASE_URL="$llm" GATEWAY_LISTEN_ADDRESS=127.0.0.1:0 \
     METRICS_LISTEN_ADDRESS=127.0.0.1:0 "$bin/voice-gateway"
+  await_ready gateway "$!"
   # shellcheck disable=SC2034  # read by the scripts that source this one
   GATEWAY=$ADDRESS
 }
