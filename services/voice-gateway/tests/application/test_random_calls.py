@@ -1,4 +1,4 @@
-"""Hundreds of calls with callers that do anything and backends that fail in every way: each ends, and keeps the rules."""
+"""Hundreds of calls: callers do anything, backends fail in every way. Each call ends, and keeps the rules."""
 
 import asyncio
 import random
@@ -20,6 +20,7 @@ from voice_gateway.application.messages import (
     EventKind,
     EventOut,
     Hello,
+    Inbound,
     LatencyOut,
     PlaybackOut,
     PlaybackVerb,
@@ -94,15 +95,15 @@ async def act(caller: Caller, dice: random.Random) -> None:
         case 4 | 5 | 6 | 7 | 8:
             await caller.silence(dice.choice([100, 300, 700, 1_500]), paced=paced)
         case 9:
-            await caller.send(
-                dice.choice([TextIn("what now"), TextIn(""), SpeakIn("Mind the gap.", dice.random() < 0.5)])
-            )
+            texts: list[Inbound] = [TextIn("what now"), TextIn(""), SpeakIn("Mind the gap.", dice.random() < 0.5)]
+            await caller.send(dice.choice(texts))
         case 10:
             await caller.send(ControlIn(dice.choice(list(Wish))))
         case 11:
             await caller.send(PlayedIn(dice.randrange(4), dice.randrange(50_000)))
         case 12:
-            await caller.send(dice.choice([DtmfIn("1"), InvalidMessage("No content."), AudioIn(b"\x01")]))
+            odd: list[Inbound | InvalidMessage] = [DtmfIn("1"), InvalidMessage("No content."), AudioIn(b"\x01")]
+            await caller.send(dice.choice(odd))
         case 13:
             caller.transport.flowing.clear()
             await asyncio.sleep(dice.choice([0.1, 2, 6]))

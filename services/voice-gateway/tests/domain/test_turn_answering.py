@@ -30,6 +30,7 @@ from voice_gateway.domain.events import (
     PlaybackStarted,
     Played,
     ReplyEnded,
+    ReplyTextDone,
     ReplyTrouble,
     Retuned,
     SpeechEdge,
@@ -217,6 +218,21 @@ def test_what_the_client_says_it_played_corrects_the_history() -> None:
     assert talk.answers_in_history() == ["Once upon"]
     talk.tell(Played(generation, 16_000))
     assert talk.answers_in_history() == ["Once upon a time"]
+
+
+@pytest.mark.parametrize(("complete", "mark"), [(True, ""), (False, " —")])
+def test_an_answer_is_cut_when_more_of_it_was_to_come(complete: bool, mark: str) -> None:
+    """All phrases so far were heard; whether that was all depends on the model."""
+    talk = speaking()
+    if complete:
+        talk.tell(ReplyTextDone(1))
+    generation = talk.machine.state.generation
+    talk.asks(Ask.INTERRUPT, heard=32_000)
+    assert talk.history()[-1] == ("assistant", f"{' '.join(ANSWER)}{mark}")
+    talk.tell(Played(generation, 31_999))
+    assert talk.history()[-1][1].endswith("was a —")
+    talk.tell(Played(generation, 32_000))
+    assert talk.history()[-1] == ("assistant", f"{' '.join(ANSWER)}{mark}")
 
 
 def test_an_answer_of_which_the_client_played_nothing_is_taken_out_of_the_history() -> None:

@@ -126,6 +126,8 @@ class CutAnswer:
     generation: int
     ledger: HeardLedger
     message: Message
+    complete: bool
+    """Its text was all there when it was interrupted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ class SpokenPhrase:
     """One phrase of an answer and its place in the answer's audio."""
 
     text: str
-    samples: int = 0
-    """Length of its audio; 0 until it is known."""
+    samples: int | None = None
+    """Length of its audio; None until it is known, 0 where the voice gave no sound."""
     word_ends: tuple[int, ...] = ()
     """Where each spoken word ends, in samples from the phrase's start."""
 
@@ -44,13 +44,13 @@ class HeardLedger:
         heard: list[str] = []
         remaining = samples
         for phrase in self.phrases:
-            length = phrase.samples or self._typical_length(phrase)
-            if remaining >= length and phrase.samples:
-                heard.append(phrase.text)
-                remaining -= length
+            if phrase.samples == 0:
                 continue
-            heard.append(_heard_part(phrase, remaining, length))
-            break
+            if phrase.samples is None or remaining < phrase.samples:
+                heard.append(_heard_part(phrase, remaining, phrase.samples or self._typical_length(phrase)))
+                break
+            heard.append(phrase.text)
+            remaining -= phrase.samples
         return " ".join(part for part in heard if part)
 
     def _typical_length(self, phrase: SpokenPhrase) -> int:

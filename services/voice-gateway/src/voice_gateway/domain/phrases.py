@@ -42,20 +42,25 @@ class PhraseCutter:
     _cut_any: bool = False
 
     def push(self, text: str) -> list[str]:
-        """Take the next piece of text; give the phrases that it completes, trimmed and never empty."""
+        """Take the next piece of text; give the phrases that it completes, trimmed and never empty. One may be of signs
+        alone, such as the end of a code block: SpeechCleaner wants to see those, and leaves nothing of them to speak.
+        """
         self._pending += text
         phrases: list[str] = []
         while (end := self._next_cut()) is not None:
-            phrase, self._pending = _trimmed(self._pending[:end]), self._pending[end:]
-            self._scanned = 0
-            if phrase:
-                self._cut_any = True
-                phrases.append(phrase)
+            phrases += self._take(end)
         return phrases
 
     def flush(self) -> list[str]:
         """The answer is complete: give what is left."""
-        phrase, self._pending, self._scanned = _trimmed(self._pending), "", 0
+        return self._take(len(self._pending))
+
+    def _take(self, end: int) -> list[str]:
+        phrase, self._pending, self._scanned = self._pending[:end], self._pending[end:], 0
+        if self._cut_any:
+            # The closing quote of a sentence that was cut off before it.
+            phrase = phrase.lstrip("".join(CLOSERS))
+        phrase = phrase.strip()
         self._cut_any = self._cut_any or bool(phrase)
         return [phrase] if phrase else []
 
@@ -103,11 +108,10 @@ def _full_stop_ends(text: str, index: int, following: str | None) -> bool | None
     """Whether the full stop at `index` ends a sentence: "3.14", "Dr. Who", "e.g. this" and "U.S." do not."""
     word_start = max(text.rfind(" ", 0, index), text.rfind("\n", 0, index)) + 1
     word = text[word_start:index].strip("\"'“‘([*_").lower()
-    if (
-        word in ABBREVIATIONS
-        or (len(word) == 1 and word.isalpha() and word != "i")
-        or (len(word) > 2 and word[-2] == ".")
-    ):
+    if word == "i":
+        # "So did I." and "i.e."
+        return None if following is None else not following.isalnum()
+    if word in ABBREVIATIONS or (len(word) == 1 and word.isalpha()) or (len(word) > 2 and word[-2] == "."):
         return False
     if not word:
         return False
@@ -124,8 +128,3 @@ def _last_space(text: str, limit: int) -> int:
             return index + 1
     space = window.rfind(" ")
     return space + 1 if space > 0 and window[:space].strip() else limit
-
-
-def _trimmed(text: str) -> str:
-    """Without spaces, and without the closing quote of a sentence that was cut off before it."""
-    return text.strip().lstrip("".join(CLOSERS)).strip()

@@ -569,10 +569,11 @@ class TurnMachine:
             out.append(SendPlayback(reply.turn, self.state.generation, PlaybackVerb.FLUSH))
         self._end_ducking(reply, out)
         heard = reply.ledger.heard_text(heard_samples) if reply.audible else ""
-        cut = heard != reply.ledger.whole_text()
+        complete = reply.marks.text_done_ms is not None or reply.rule == "speak"
+        cut = not complete or heard != reply.ledger.whole_text()
         self._keep(append_answer(self.state.history, heard, cut=cut))
         if heard:
-            self.state.cut = CutAnswer(reply.generation, reply.ledger, Message(Role.ASSISTANT, heard, cut))
+            self.state.cut = CutAnswer(reply.generation, reply.ledger, Message(Role.ASSISTANT, heard, cut), complete)
         out.append(SendEvent(reply.turn, EventKind.END_OF_TURN))
         report = turn_reports.report(
             reply, "interrupted", now, heard_samples=heard_samples, interruption_ms=interruption_ms
@@ -589,6 +590,6 @@ class TurnMachine:
         if not heard:
             self.state.history, self.state.cut = without_answer(self.state.history, cut.message), None
             return
-        message = Message(Role.ASSISTANT, heard, cut=heard != cut.ledger.whole_text())
+        message = Message(Role.ASSISTANT, heard, cut=not cut.complete or heard != cut.ledger.whole_text())
         self.state.history = with_answer(self.state.history, cut.message, message)
-        self.state.cut = CutAnswer(cut.generation, cut.ledger, message)
+        self.state.cut = replace(cut, message=message)
