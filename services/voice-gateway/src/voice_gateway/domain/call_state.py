@@ -15,8 +15,8 @@ class Utterance:
 
     number: int
     onset_ms: int
-    open: bool = True
-    """The caller is still speaking."""
+    ended_by: str = ""
+    """What ended it; empty while the caller is still speaking."""
     paused: bool = False
     """Silent, but not yet for long enough."""
     speech_end_ms: int = 0
@@ -38,6 +38,11 @@ class Utterance:
     """When a server that was asked with `force_eou` counts as one that ignores it."""
     final_until_ms: int | None = None
     """When the interim result has to do."""
+
+    @property
+    def open(self) -> bool:
+        """Whether the caller is still speaking."""
+        return not self.ended_by
 
     @property
     def settled(self) -> bool:

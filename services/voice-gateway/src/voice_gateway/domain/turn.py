@@ -238,8 +238,9 @@ class TurnMachine:
                 state.force_eou_ignored = True
                 out += [RememberNoForceEou(), FinalizeAsr(utterance.number, half_close=True)]
             if utterance.final_until_ms is not None and now >= utterance.final_until_ms:
+                utterance.ended_by = "final_timeout"
                 self._utterance_done(utterance, out)
-        self._settle("final_timeout", now, out)
+        self._settle(now, out)
 
     # ---- the caller speaks ------------------------------------------------------------------------------------------
 
@@ -331,7 +332,7 @@ class TurnMachine:
         utterance = self.state.open_utterance()
         if utterance is None:
             return
-        utterance.open = utterance.paused = False
+        utterance.ended_by, utterance.paused = rule, False
         self.state.phase = Phase.ENDPOINTING
         if rule in ("asr_final", "asr_first_pass"):
             # The detector sees a pause; what follows is a new utterance, with an onset of its own.
@@ -347,7 +348,7 @@ class TurnMachine:
                 utterance.patience_until_ms = now + policy.force_eou_patience_ms
             utterance.final_until_ms = now + policy.final_timeout_ms
             out.append(FinalizeAsr(utterance.number, half_close))
-        self._settle(rule, now, out)
+        self._settle(now, out)
 
     # ---- what was recognised ----------------------------------------------------------------------------------------
 
@@ -364,7 +365,7 @@ class TurnMachine:
             return
         if event.final and not utterance.open and utterance.covered:
             self._utterance_done(utterance, out)
-            self._settle("silence", now, out)
+            self._settle(now, out)
         elif utterance.open and utterance.paused and utterance.settled:
             self._end_utterance("asr_final", now, out)
         elif utterance.open and utterance.paused and event.first_pass_end:
@@ -380,14 +381,14 @@ class TurnMachine:
             turn = self.state.turn + 1
             out.append(SendEvent(turn, EventKind.ERROR, event.message, event.reason, event.retryable))
         self._utterance_done(utterance, out)
-        self._settle("asr_ended", now, out)
+        self._settle(now, out)
 
     def _utterance_done(self, utterance: Utterance, out: list[Action]) -> None:
         utterance.done = True
         utterance.patience_until_ms = utterance.final_until_ms = None
         out.append(CloseAsr(utterance.number))
 
-    def _settle(self, rule: str, now: int, out: list[Action]) -> None:
+    def _settle(self, now: int, out: list[Action]) -> None:
         """Commit the turn once the caller is silent and everything it said is recognised."""
         state = self.state
         if state.phase not in (Phase.HEARING, Phase.ENDPOINTING) or not state.utterances:
@@ -395,9 +396,9 @@ class TurnMachine:
         if any(utterance.open or not utterance.done for utterance in state.utterances):
             return
         if state.pending_words():
-            text, speech_end_ms = state.pending_text(), state.utterances[-1].speech_end_ms
+            text, last = state.pending_text(), state.utterances[-1]
             state.utterances = []
-            self._commit(text, rule, speech_end_ms, now, out)
+            self._commit(text, last.ended_by, last.speech_end_ms, now, out)
         else:
             state.utterances = []
             self._listen(now, out)

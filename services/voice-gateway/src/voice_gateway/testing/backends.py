@@ -1,9 +1,10 @@
 """Scriptable backends on virtual time: Riva and NIM with delays, stalls, resets and garbage, without a network."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from struct import iter_unpack
 
 from voice_gateway.application.ports import (
     AsrRequest,
@@ -57,6 +58,10 @@ class AsrScript:
 
     transcripts: Sequence[str] = ("what time is it",)
     """One for each utterance that has speech, in turn; the last one repeats."""
+    meanings: Mapping[int, str] = field(default_factory=dict)
+    """Words of speech by the value of its samples, for callers who give each thing they say a value of its own. Other
+    speech has the words of `transcripts`.
+    """
     final_after_speech_end_ms: float | None = 300
     """Its own endpointing; None: it waits to be asked."""
     honours_force_eou: bool = True
@@ -126,6 +131,8 @@ class _FakeAsrStream:
         self._break_after_ms = limits[number] if number < len(limits) else None
         self._results: asyncio.Queue[Recognition | BackendError | None] = asyncio.Queue()
         self._words: list[str] = []
+        self._value = 0
+        """Of the meaning heard last."""
         self._told = 0
         self._received_ms = 0.0
         self._voiced_ms = 0.0
@@ -141,7 +148,7 @@ class _FakeAsrStream:
         self._received_ms += length_ms
         self._owner.log.add("asr_audio", f"{length_ms:g}")
         if self._break_after_ms is not None and self._received_ms >= self._break_after_ms:
-            if self._words:
+            if self._words and not self._value:
                 self._owner.give_back()
             self._cancel_endpoint()
             error = script.error or BackendUnavailable("asr", "The recogniser broke off.")
@@ -149,15 +156,20 @@ class _FakeAsrStream:
             raise error
         if any(pcm):
             self._voiced_ms += length_ms
-            self._hear()
+            self._hear(pcm)
         elif self._words and script.final_after_speech_end_ms is not None and self._endpoint is None:
             # The silence in this message has already lasted for its length.
             wait_s = max(0.0, script.final_after_speech_end_ms - length_ms) / 1000
             self._endpoint = asyncio.get_running_loop().call_later(wait_s, self._finalize)
 
-    def _hear(self) -> None:
+    def _hear(self, pcm: bytes) -> None:
         self._cancel_endpoint()
-        if not self._words:
+        value = next(sample for (sample,) in iter_unpack("<h", pcm) if sample)
+        if value in self._owner.script.meanings:
+            if value != self._value:
+                self._value = value
+                self._words += self._owner.script.meanings[value].split()
+        elif not self._words:
             self._words = self._owner.next_transcript().split()
         due = min(len(self._words), int(self._voiced_ms / self._owner.script.interim_every_ms))
         if due > self._told:

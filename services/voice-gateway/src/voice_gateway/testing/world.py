@@ -271,9 +271,9 @@ class Caller:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
-    async def speak(self, milliseconds: int, *, paced: bool = True) -> float:
+    async def speak(self, milliseconds: int, *, paced: bool = True, sample: bytes = SPEECH_SAMPLE) -> float:
         """Speak in real time, or as fast as the gateway reads; gives the time of the end in ms."""
-        return await self._stream(SPEECH_SAMPLE, milliseconds, paced)
+        return await self._stream(sample, milliseconds, paced)
 
     async def silence(self, milliseconds: int, *, paced: bool = True) -> float:
         """Stream silence."""
