@@ -92,6 +92,8 @@ class FakeAsr:
         self.opened = 0
         self.audio: list[bytearray] = []
         """What each stream was sent, in order of their opening."""
+        self.rates_hz: list[int] = []
+        """The rate that each was said to have."""
         self._spoken = 0
 
     @asynccontextmanager
@@ -104,6 +106,7 @@ class FakeAsr:
         stream = _FakeAsrStream(self, request, self.opened)
         self.opened += 1
         self.audio.append(stream.audio)
+        self.rates_hz.append(request.sample_rate_hz)
         self.log.add("asr_opened", request.language_code)
         try:
             yield stream
