@@ -18,8 +18,8 @@ class TurnReport:
 
     turn: int
     endpoint_rule: str
-    """What ended the caller's turn: "silence", "asr_final", "asr_first_pass", "final_timeout", "commit", "end_of_audio" or
-    "text"; "speak" where a text was spoken without a question.
+    """What ended the caller's turn: "silence", "asr_final", "asr_first_pass", "final_timeout", "commit",
+    "end_of_audio" or "text"; "speak" where a text was spoken without a question.
     """
     outcome: str
     """"answered", "interrupted", "failed" or "empty"."""
