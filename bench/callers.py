@@ -27,13 +27,11 @@ from voice_clients.events import (
 )
 from voice_clients.playback import PlaybackBuffer
 
-CHUNK_MS = 20
 RATE_HZ = 16_000
-CHUNK_BYTES = RATE_HZ * CHUNK_MS // 1000 * 2
 LOUD = 300.0
 """RMS above which a chunk counts as speech, as in the fake recogniser."""
-ACK_EVERY_CHUNKS = 8
-"""Acknowledgements each 160 ms, within the 100 to 200 that the contract asks for."""
+ACK_EVERY_MS = 160
+"""Within the 100 to 200 that the contract asks for."""
 TURN_TIMEOUT_S = 60.0
 MAX_GAP_S = 1.0
 
@@ -65,15 +63,16 @@ class CallRecord:
     underruns: int = 0
 
 
-def utterances(folder: Path) -> list[list[bytes]]:
-    """Recorded questions as chunks of 20 ms at 16 kHz, silence at both ends cut off."""
+def utterances(folder: Path, chunk_ms: int) -> list[list[bytes]]:
+    """Recorded questions as chunks of `chunk_ms` at 16 kHz, silence at both ends cut off."""
     found: list[list[bytes]] = []
+    chunk_bytes = RATE_HZ * chunk_ms // 1000 * 2
     for path in sorted(folder.glob("*.wav")):
         samples, rate_hz = sf.read(path, dtype="int16")
         if rate_hz != RATE_HZ:
             raise ValueError(f"{path.name} has {rate_hz} Hz; {RATE_HZ} is needed")
         pcm = samples.tobytes()
-        chunks = [pcm[start : start + CHUNK_BYTES] for start in range(0, len(pcm) - CHUNK_BYTES + 1, CHUNK_BYTES)]
+        chunks = [pcm[start : start + chunk_bytes] for start in range(0, len(pcm) - chunk_bytes + 1, chunk_bytes)]
         loud = [index for index, chunk in enumerate(chunks) if rms(chunk) >= LOUD]
         found.append(chunks[loud[0] : loud[-1] + 1])
     if not found:
@@ -105,6 +104,8 @@ class Caller:
         self.record = CallRecord(number)
         self._target = target
         self._speech = speech
+        self._chunk_bytes = len(speech[0][0])
+        self._chunk_ms = self._chunk_bytes * 1000 // (2 * RATE_HZ)
         self._turns = turns
         self._interrupt_after_ms = interrupt_after_ms
         self._legacy = legacy
@@ -169,19 +170,19 @@ class Caller:
         turn.speech_end_ms = time.monotonic() * 1000
 
     async def _silence(self, call: Call, seconds: float, *, until: asyncio.Event | None = None) -> None:
-        zeros = bytes(CHUNK_BYTES)
-        for _ in range(int(seconds * 1000 / CHUNK_MS)):
+        zeros = bytes(self._chunk_bytes)
+        for _ in range(int(seconds * 1000 / self._chunk_ms)):
             if until is not None and until.is_set():
                 return
-            self._speaker.take(CHUNK_BYTES // 2)
+            self._speaker.take(self._chunk_bytes // 2)
             await self._chunk(call, zeros)
 
     async def _chunk(self, call: Call, chunk: bytes) -> None:
         """Send one chunk at its time, by an absolute schedule; acknowledge playback now and then."""
-        self._due_s += CHUNK_MS / 1000
+        self._due_s += self._chunk_ms / 1000
         await asyncio.sleep(max(0.0, self._due_s - time.monotonic()))
         await call.send_audio(chunk)
-        if not self._legacy and int(self._due_s * 1000 / CHUNK_MS) % ACK_EVERY_CHUNKS == 0:
+        if not self._legacy and int(self._due_s * 1000) % ACK_EVERY_MS < self._chunk_ms:
             for ack in self._speaker.next_acks():
                 await call.ack(ack.generation, ack.samples)
 

@@ -1,6 +1,6 @@
 """The gateway against the scriptable fakes: added latency, CPU, memory, barge-in. `make bench` runs it.
 
-Usage: python -m bench.gateway [--calls 1,10,25,50,100] [--turns 4] [--json FILE]
+Usage: python -m bench.gateway [--calls 1,10,25,50] [--turns 4] [--chunk-ms 20] [--json FILE]
 
 Set-up: the gateway is one process on core 0; fakes and callers share one process on core 1. Callers speak recorded
 questions. The fakes answer with ASR final 300 ms after the end of speech, first token after 120 ms, then 10 ms a token,
@@ -13,11 +13,11 @@ A run is marked invalid when the p99 of this process's own loop lag is above 5 m
 import argparse
 import asyncio
 import dataclasses
+import gc
 import itertools
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,12 +28,14 @@ from typing import Any
 import psutil
 import uvloop
 
+import servicekit.grpc_engine  # noqa: F401 - before anything imports grpc
 from bench.accounts import Accounts
 from bench.callers import Caller, CallRecord, Turn, utterances
 from bench.table import ms, percentile, show
 from voice_fakes import FakesOptions, RunningFakes, parse_script, serving_fakes
 
 SPEECH = Path(__file__).parents[1] / "services/speech-worker/tests/audio"
+LOGS = Path("out/bench-logs")
 LAG_PERIOD_S = 0.01
 MAX_VALID_LAG_MS = 5.0
 READY_TIMEOUT_S = 60.0
@@ -113,25 +115,24 @@ async def gateway(
         "MAX_CALLS": "1000",
         "LOG_LEVEL": "warning" if passthrough else "info",
     }
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "gateway.log"
-        with log.open("wb") as out:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", module, env=environ, stdout=out, stderr=asyncio.subprocess.STDOUT
-            )
-        watched = psutil.Process(process.pid)
-        if core is not None:
-            watched.cpu_affinity([core])
+    log = LOGS / ("passthrough.log" if passthrough else "gateway.log")
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, env=environ, stdout=out, stderr=asyncio.subprocess.STDOUT
+        )
+    watched = psutil.Process(process.pid)
+    if core is not None:
+        watched.cpu_affinity([core])
+    try:
+        yield await _ready(log, process), watched
+    finally:
+        process.terminate()
         try:
-            yield await _ready(log, process), watched
-        finally:
-            process.terminate()
-            try:
-                async with asyncio.timeout(10):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
+            async with asyncio.timeout(10):
                 await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
 
 
 async def _ready(log: Path, process: asyncio.subprocess.Process) -> str:
@@ -145,11 +146,11 @@ async def _ready(log: Path, process: asyncio.subprocess.Process) -> str:
     raise RuntimeError(f"the gateway did not start:\n{(await asyncio.to_thread(log.read_text))[-2000:]}")
 
 
-async def measure(mode: str, calls: int, turns: int, *, gateway_core: int | None) -> Run:
+async def measure(mode: str, calls: int, turns: int, *, chunk_ms: int, gateway_core: int | None) -> Run:
     """One run: `calls` callers at once."""
     run = Run(mode, calls)
     script = parse_script(json.dumps({"llm": {"replies": REPLIES}}))
-    speech = utterances(SPEECH)
+    speech = utterances(SPEECH, chunk_ms)
     async with (
         serving_fakes(script, FakesOptions()) as fakes,
         gateway(fakes, passthrough=mode == "passthrough", core=gateway_core) as (target, process),
@@ -213,7 +214,7 @@ async def measure_barge_ins(kind: str, calls: int, *, gateway_core: int | None) 
     result = BargeIns(kind, calls)
     long = " ".join(f"This is sentence number {number} of a long and patient answer." for number in range(40))
     script = parse_script(json.dumps({"llm": {"replies": [long], "token_interval_ms": 30}}))
-    speech = utterances(SPEECH)
+    speech = utterances(SPEECH, 20)
     async with (
         serving_fakes(script, FakesOptions()) as fakes,
         gateway(fakes, passthrough=False, core=gateway_core) as (target, _),
@@ -305,16 +306,20 @@ async def main_async(options: argparse.Namespace) -> int:
     gateway_core = 0 if cores > 1 else None
     if cores > 1:
         psutil.Process().cpu_affinity([1])
+    gc.collect()
+    gc.freeze()
     runs: list[Run] = []
     for calls in options.calls:
         for mode in ("passthrough", "gateway"):
-            runs.append(await measure(mode, calls, options.turns, gateway_core=gateway_core))
+            run = await measure(mode, calls, options.turns, chunk_ms=options.chunk_ms, gateway_core=gateway_core)
+            runs.append(run)
             print(f"done: {mode} {calls}", file=sys.stderr)
     barge_ins: list[BargeIns] = []
     for kind in ("modern", "legacy"):
         barge_ins += [
             await measure_barge_ins(kind, calls, gateway_core=gateway_core) for calls in options.barge_in_calls
         ]
+    print(f"\ncallers send chunks of {options.chunk_ms} ms")
     show_runs(runs)
     show_barge_ins(barge_ins)
     if options.json:
@@ -331,10 +336,12 @@ def _counts(text: str) -> list[int]:
 
 
 def main() -> int:
+    LOGS.mkdir(parents=True, exist_ok=True)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--calls", type=_counts, default=[1, 10, 25, 50, 100])
-    parser.add_argument("--barge-in-calls", type=_counts, default=[1, 10, 50])
+    parser.add_argument("--calls", type=_counts, default=[1, 10, 25, 50])
+    parser.add_argument("--barge-in-calls", type=_counts, default=[1, 10])
     parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--chunk-ms", type=int, default=20, help="audio per message of a caller")
     parser.add_argument("--json", type=Path)
     return uvloop.run(main_async(parser.parse_args()))
 

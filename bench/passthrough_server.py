@@ -3,6 +3,7 @@
 import os
 import sys
 
+import servicekit.grpc_engine  # noqa: F401 - before anything imports grpc
 from bench.passthrough import PassThroughRunner
 from servicekit.lifecycle import catch_signals, run
 from servicekit.logs import configure_logs, get_logger

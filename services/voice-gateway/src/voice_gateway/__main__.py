@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import servicekit.grpc_engine  # noqa: F401 - before anything imports grpc
 from servicekit.lifecycle import run
 from servicekit.logs import configure_logs
 from servicekit.settings import SettingsError

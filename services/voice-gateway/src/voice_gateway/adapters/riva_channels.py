@@ -126,6 +126,8 @@ def channel_options(endpoint: RivaEndpoint, *, number: int) -> list[tuple[str, i
     options: list[tuple[str, int | str]] = [
         ("voice_gateway.pool_number", number),
         ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
+        # A synthesiser may then be 64 KiB ahead of its reader in place of 4 MiB, and a message costs a sixth less.
+        ("grpc.http2.bdp_probe", 0),
         ("grpc.initial_reconnect_backoff_ms", 200),
         # The shortest time that one attempt gets: gRPC's 20 s would keep a caller waiting on a host that is gone.
         ("grpc.min_reconnect_backoff_ms", 3_000),
