@@ -15,6 +15,7 @@ from voice_gateway.application.messages import (
     EventKind,
     EventOut,
     Hello,
+    Outbound,
     TranscriptOut,
 )
 from voice_gateway.application.outputs import session
@@ -68,6 +69,11 @@ class _PassThroughCall:
         self._backends = backends
         self._transport = transport
         self._turn = 0
+        self._writing = asyncio.Lock()  # gRPC takes one write at a time
+
+    async def _send(self, message: Outbound) -> None:
+        async with self._writing:
+            await self._transport.send(message)
 
     async def hear(self, stream: AsrStream) -> None:
         """Microphone to recogniser."""
@@ -86,7 +92,7 @@ class _PassThroughCall:
         async for result in stream.results():
             if not result.text:
                 continue
-            await self._transport.send(TranscriptOut(self._turn + 1, result.text, result.is_final))
+            await self._send(TranscriptOut(self._turn + 1, result.text, result.is_final))
             if result.is_final:
                 self._turn += 1
                 await self._reply(result.text)
@@ -108,13 +114,13 @@ class _PassThroughCall:
             tasks.create_task(self._speak(phrases))
             async with self._backends.llm.stream(request) as deltas:
                 async for delta in deltas:
-                    await self._transport.send(AnswerTextOut(self._turn, delta.text))
+                    await self._send(AnswerTextOut(self._turn, delta.text))
                     for phrase in cutter.push(delta.text):
                         await phrases.put(phrase)
             for phrase in cutter.flush():
                 await phrases.put(phrase)
             await phrases.put(None)
-        await self._transport.send(EventOut(self._turn, EventKind.END_OF_TURN))
+        await self._send(EventOut(self._turn, EventKind.END_OF_TURN))
 
     async def _speak(self, phrases: asyncio.Queue[str | None]) -> None:
         tts = self._config.tts
@@ -123,5 +129,5 @@ class _PassThroughCall:
             request = TtsRequest(phrase, tts.language_code, tts.voice, tts.sample_rate_hz, call_id=self._call_id)
             async with self._backends.tts.synthesize(request) as chunks:
                 async for chunk in chunks:
-                    await self._transport.send(AudioOut(self._turn, self._turn, sent, chunk.pcm))
+                    await self._send(AudioOut(self._turn, self._turn, sent, chunk.pcm))
                     sent += len(chunk.pcm) // 2
