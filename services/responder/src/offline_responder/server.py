@@ -10,7 +10,8 @@ from aiohttp import web
 from offline_responder.adapters.clock import SystemClock
 from offline_responder.adapters.http import ChatApi, ChatOptions
 from offline_responder.application.completion import Pace
-from offline_responder.settings import ResponderSettings, split_address
+from offline_responder.settings import ResponderSettings
+from servicekit.settings import split_address
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from servicekit.settings import split_address
+
 
 class ResponderSettings(BaseSettings):
     model_config = SettingsConfigDict(
@@ -34,11 +36,3 @@ class ResponderSettings(BaseSettings):
     def _has_port(cls, value: str) -> str:
         split_address(value)
         return value
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of "host:port" or "[::1]:port". Raises ValueError."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("allowed is host:port with a port of 0 to 65535, for example 127.0.0.1:8000")
-    return host.strip("[]"), int(port)

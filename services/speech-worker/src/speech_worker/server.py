@@ -14,6 +14,7 @@ from riva.client.proto import riva_asr_pb2_grpc, riva_tts_pb2_grpc
 from servicekit.health import SERVICE_NAME as HEALTH_SERVICE
 from servicekit.health import Health
 from servicekit.rpc_errors import ErrorInterceptor
+from servicekit.settings import split_address
 from speech_worker.adapters import riva_asr, riva_tts
 from speech_worker.adapters.errors import DOMAIN, to_status
 from speech_worker.adapters.prometheus import PrometheusMetrics
@@ -24,7 +25,7 @@ from speech_worker.domain.errors import EngineUnusable, UnavailableModel
 from speech_worker.engines.blocked_words import BlockedWords
 from speech_worker.engines.catalog import EngineOptions, asr_engine, tts_engine
 from speech_worker.engines.vad_webrtc import WebrtcVoiceActivity
-from speech_worker.settings import SpeechSettings, split_address
+from speech_worker.settings import SpeechSettings
 
 # Offline requests carry whole files; Riva's clients raise their own limit to 64 MiB.
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from servicekit.settings import split_address
 from speech_worker.domain.endpointing import EndpointingRule
 from speech_worker.domain.errors import InvalidRequest
 
@@ -110,11 +111,3 @@ class SpeechSettings(RecognitionSettings, SynthesisSettings, EndpointingSettings
     def _has_port(cls, value: str) -> str:
         split_address(value)
         return value
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of "host:port" or "[::1]:port". Raises ValueError."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("allowed is host:port with a port of 0 to 65535, for example 127.0.0.1:50051")
-    return host.strip("[]"), int(port)
