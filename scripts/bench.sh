@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every measurement that the documents quote, in one run: about fifteen minutes on two cores. Nothing is asserted.
+# Every measurement that the documents quote, in one run: about ten minutes on two cores. Nothing is asserted.
 # Usage: scripts/bench.sh [gateway|engines] [arguments of the benchmark]
 set -euo pipefail
 cd "$(dirname "$0")/.."
