@@ -10,7 +10,7 @@ Phases and the ways between them are declared in phases.py; a handler that leave
 from dataclasses import replace
 from typing import assert_never
 
-from voice_gateway.domain import turn_reports
+from voice_gateway.domain import answering, turn_reports
 from voice_gateway.domain.actions import (
     Action,
     CancelReply,
@@ -22,7 +22,6 @@ from voice_gateway.domain.actions import (
     FlushAsr,
     OpenAsr,
     PlaybackVerb,
-    ReleaseAudio,
     RememberNoForceEou,
     ReportTurn,
     ResetSpeech,
@@ -33,15 +32,12 @@ from voice_gateway.domain.actions import (
     SpeakVerbatim,
     StartReply,
 )
-from voice_gateway.domain.call_state import CallState, CutAnswer, ReplyState, Tuning, Utterance
+from voice_gateway.domain.call_state import CallState, ReplyState, Tuning, Utterance
 from voice_gateway.domain.conversation import (
     Message,
     Role,
     append_answer,
     append_user,
-    bounded,
-    with_answer,
-    without_answer,
 )
 from voice_gateway.domain.events import (
     Ask,
@@ -155,7 +151,7 @@ class TurnMachine:
             case Asked():
                 self._asked(event, now, out)
             case Played():
-                self._played(event)
+                answering.played(self.state, event)
             case InputClosed():
                 self._input_closed(now, out)
             case (
@@ -167,7 +163,7 @@ class TurnMachine:
                 | PlaybackStarted()
                 | ReplyTrouble()
             ):
-                self._reply_progress(event, now, out)
+                answering.progress(self.state, event, now, out)
             case ReplyEnded():
                 self._reply_ended(event, now, out)
             case Retuned():
@@ -309,7 +305,7 @@ class TurnMachine:
             return
         utterance = self.state.open_utterance()
         onset_ms = utterance.onset_ms if utterance else now
-        self._interrupt(event.heard_samples, now, out, interruption_ms=now - onset_ms)
+        answering.interrupt(self.state, event.heard_samples, now, out, interruption_ms=now - onset_ms)
         self.state.phase = Phase.HEARING
         out.append(SendEvent(self.state.turn + 1, EventKind.LISTENING))
 
@@ -320,12 +316,7 @@ class TurnMachine:
         if reply is None:
             return
         self.state.phase = Phase.SPEAKING if reply.audible else Phase.THINKING
-        self._end_ducking(reply, out)
-
-    def _end_ducking(self, reply: ReplyState, out: list[Action]) -> None:
-        if reply.ducked:
-            reply.ducked = False
-            out.append(SendPlayback(reply.turn, self.state.generation, PlaybackVerb.DUCK, 0.0))
+        answering.end_ducking(self.state, reply, out)
 
     def _end_utterance(self, rule: str, now: int, out: list[Action]) -> None:
         """The caller is done speaking: make sure that the recogniser finalises what it heard."""
@@ -414,7 +405,7 @@ class TurnMachine:
     def _commit(self, text: str, rule: str, speech_end_ms: int, now: int, out: list[Action]) -> None:
         """The caller's turn is over: answer it."""
         state = self.state
-        self._keep(append_user(state.history, text, tokens=state.tuning.history_tokens))
+        answering.keep(self.state, append_user(state.history, text, tokens=state.tuning.history_tokens))
         self._new_reply(rule, speech_end_ms, now)
         out += [SendTranscript(state.turn, text, final=True), SendEvent(state.turn, EventKind.PROCESSING)]
         prompt = (Message(Role.SYSTEM, state.tuning.system_prompt),) if state.tuning.system_prompt else ()
@@ -440,13 +431,10 @@ class TurnMachine:
         state.phase = Phase.THINKING
         return state.reply
 
-    def _keep(self, history: tuple[Message, ...]) -> None:
-        self.state.history = bounded(history, tokens=self.state.tuning.history_tokens)
-
     def _text_turn(self, event: TextTurn, now: int, out: list[Action]) -> None:
         """A typed turn takes over: it stops an answer, and what was being said stands before it."""
         if self.state.reply is not None:
-            self._interrupt(event.heard_samples, now, out)
+            answering.interrupt(self.state, event.heard_samples, now, out)
         spoken = self.state.pending_text()
         self._drop_utterances(out)
         self._commit(f"{spoken} {event.text}".strip(), "text", now, now, out)
@@ -465,14 +453,14 @@ class TurnMachine:
             case Ask.INTERRUPT:
                 if self.state.reply is None:
                     return
-                self._interrupt(event.heard_samples, now, out)
+                answering.interrupt(self.state, event.heard_samples, now, out)
                 self._after_answer(now, out)
             case Ask.COMMIT_AUDIO:
                 if self.state.phase is Phase.INTERRUPTING and (reply := self.state.reply):
                     if not self._interruptible(reply):
                         self._back_to_answer(out)
                         return
-                    self._interrupt(event.heard_samples, now, out)
+                    answering.interrupt(self.state, event.heard_samples, now, out)
                     self.state.phase = Phase.HEARING
                 if self.state.phase is Phase.HEARING and (utterance := self.state.open_utterance()):
                     if not utterance.paused:
@@ -501,49 +489,15 @@ class TurnMachine:
 
     # ---- the answer -------------------------------------------------------------------------------------------------
 
-    def _reply_progress(
-        self,
-        event: ReplyStarted | ReplyTextDone | PhraseCut | PhraseAudio | AudioReady | PlaybackStarted | ReplyTrouble,
-        now: int,
-        out: list[Action],
-    ) -> None:
-        reply = self.state.reply
-        if reply is None or reply.turn != event.turn:
-            out.append(CountStale("reply"))
-            return
-        match event:
-            case ReplyStarted():
-                reply.marks.first_token_ms = now
-            case ReplyTextDone():
-                reply.marks.text_done_ms = now
-            case PhraseCut():
-                reply.ledger = reply.ledger.with_phrase(event.index, event.text)
-                reply.marks.first_phrase_ms = reply.marks.first_phrase_ms or now
-            case PhraseAudio():
-                reply.ledger = reply.ledger.with_audio(event.index, event.samples, event.word_ends)
-            case AudioReady():
-                reply.marks.audio_ready_ms = now
-                reply.released = True
-                out += [SendEvent(reply.turn, EventKind.SPEAKING), ReleaseAudio(reply.turn, reply.generation)]
-            case PlaybackStarted():
-                reply.audible, reply.marks.playback_ms = True, now
-                if self.state.phase is Phase.THINKING:
-                    self.state.phase = Phase.SPEAKING
-            case ReplyTrouble():
-                reply.troubled = True
-                out.append(SendEvent(reply.turn, EventKind.ERROR, event.message, event.reason, event.retryable))
-            case _:
-                assert_never(event)
-
     def _reply_ended(self, event: ReplyEnded, now: int, out: list[Action]) -> None:
         reply = self.state.reply
         if reply is None or reply.turn != event.turn:
             out.append(CountStale("reply"))
             return
         text = reply.ledger.whole_text()
-        self._keep(append_answer(self.state.history, text, cut=False))
+        answering.keep(self.state, append_answer(self.state.history, text, cut=False))
         outcome = "failed" if reply.troubled else "answered" if text else "empty"
-        self._end_ducking(reply, out)
+        answering.end_ducking(self.state, reply, out)
         out.append(SendEvent(reply.turn, EventKind.END_OF_TURN))
         out.append(ReportTurn(turn_reports.report(reply, outcome, now)))
         self.state.reply = None
@@ -556,41 +510,3 @@ class TurnMachine:
             out.append(SendEvent(self.state.turn + 1, EventKind.LISTENING))
         else:
             self._listen(now, out)
-
-    def _interrupt(
-        self, heard_samples: int, now: int, out: list[Action], *, interruption_ms: int | None = None
-    ) -> None:
-        """Stop the answer; the history keeps what was heard of it."""
-        reply = self.state.reply
-        if reply is None:
-            return
-        self.state.generation += 1
-        out.append(CancelReply(reply.turn, self.state.generation))
-        if reply.released:
-            out.append(SendPlayback(reply.turn, self.state.generation, PlaybackVerb.FLUSH))
-        self._end_ducking(reply, out)
-        heard = reply.ledger.heard_text(heard_samples) if reply.audible else ""
-        complete = reply.marks.text_done_ms is not None or reply.rule == "speak"
-        cut = not complete or heard != reply.ledger.whole_text()
-        self._keep(append_answer(self.state.history, heard, cut=cut))
-        if heard:
-            self.state.cut = CutAnswer(reply.generation, reply.ledger, Message(Role.ASSISTANT, heard, cut), complete)
-        out.append(SendEvent(reply.turn, EventKind.END_OF_TURN))
-        report = turn_reports.report(
-            reply, "interrupted", now, heard_samples=heard_samples, interruption_ms=interruption_ms
-        )
-        out.append(ReportTurn(report))
-        self.state.reply = None
-
-    def _played(self, event: Played) -> None:
-        """The client tells, after a flush, what it had really played: put the history right."""
-        cut = self.state.cut
-        if cut is None or cut.generation != event.generation or cut.message not in self.state.history:
-            return
-        heard = cut.ledger.heard_text(event.samples)
-        if not heard:
-            self.state.history, self.state.cut = without_answer(self.state.history, cut.message), None
-            return
-        message = Message(Role.ASSISTANT, heard, cut=not cut.complete or heard != cut.ledger.whole_text())
-        self.state.history = with_answer(self.state.history, cut.message, message)
-        self.state.cut = replace(cut, message=message)
