@@ -9,13 +9,26 @@ STACK_PIDS=()
 stop_stack() {
   local pid
   trap - EXIT INT TERM
-  for pid in ${STACK_PIDS[@]+"${STACK_PIDS[@]}"}; do kill -TERM "$pid" 2>/dev/null || true; done
   for pid in ${STACK_PIDS[@]+"${STACK_PIDS[@]}"}; do
-    for _ in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
-    kill -KILL "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
+    if kill -0 "$pid" 2>/dev/null; then kill -TERM "$pid"; fi
   done
+  for pid in ${STACK_PIDS[@]+"${STACK_PIDS[@]}"}; do end_service "$pid"; done
   STACK_PIDS=()
+}
+
+# end_service PID: SIGTERM was sent. Says so when the service has to be killed, or ended otherwise than by a signal of ours.
+end_service() {
+  local pid=$1 status=0
+  for _ in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+  if kill -0 "$pid" 2>/dev/null; then
+    echo "process $pid did not stop within 5 s and is killed; its log is in $STACK_LOGS" >&2
+    kill -KILL "$pid"
+  fi
+  wait "$pid" || status=$?
+  case $status in
+    0 | 130 | 143 | 137) ;; # well, by Ctrl-C, by our SIGTERM, by the kill that was just told
+    *) echo "process $pid ended with status $status; its log is in $STACK_LOGS" >&2 ;;
+  esac
 }
 
 # launch NAME COMMAND...: in the background, its log under STACK_LOGS.
