@@ -20,7 +20,11 @@ from grpc_status import rpc_status
 from servicekit.logs import get_logger
 
 MAX_MESSAGE_CHARACTERS = 1_000
-"""Status and details travel in HTTP/2 headers, of which gRPC takes 8 KiB by default; the message is in there twice."""
+
+MESSAGE_BUDGET_BYTES = 5_000
+"""What a message may take of the HTTP/2 headers that a status travels in. gRPC takes 8 KiB of them; beyond that it
+refuses them at random, more often the larger they are, and the client sees RESOURCE_EXHAUSTED in place of the status.
+The rest is for the reason, its details and what else is in the trailers."""
 
 ABORT_TIMEOUT_S = 1.0
 """Longest that a handler stays for its status to be sent: behind a message that waits for flow control it is for ever
@@ -65,7 +69,7 @@ def leaf_errors(error: BaseException) -> Iterator[BaseException]:
 
 def status_proto(status: RpcStatus, *, domain: str) -> Status:
     """google.rpc.Status with ErrorInfo, and with RetryInfo where `retry_after_ms` is set."""
-    message = status.message[:MAX_MESSAGE_CHARACTERS]
+    message = fitting(status.message)
     metadata = {"retryable": "true" if status.retryable else "false", **status.details}
     proto = Status(code=status.code.value[0], message=message)
     _attach(proto, ErrorInfo(reason=status.reason, domain=domain, metadata=metadata))
@@ -74,6 +78,25 @@ def status_proto(status: RpcStatus, *, domain: str) -> Status:
         retry.retry_delay.FromMilliseconds(status.retry_after_ms)
         _attach(proto, retry)
     return proto
+
+
+def fitting(message: str) -> str:
+    """As much of `message` as a status can carry."""
+    taken = 0
+    for index, character in enumerate(message[:MAX_MESSAGE_CHARACTERS]):
+        taken += _header_bytes(character)
+        if taken > MESSAGE_BUDGET_BYTES:
+            return message[:index]
+    return message[:MAX_MESSAGE_CHARACTERS]
+
+
+def _header_bytes(character: str) -> int:
+    """What one character takes. It is there twice: percent-encoded in grpc-message, where each byte that is not
+    printable ASCII becomes three, and in base64 in grpc-status-details-bin.
+    """
+    length = len(character.encode("utf-8", "replace"))
+    plain = " " <= character <= "~" and character != "%"
+    return (1 if plain else 3 * length) + -(-4 * length // 3)
 
 
 def _attach(proto: Status, detail: Any) -> None:
