@@ -1,0 +1,298 @@
+"""The sections of the settings tree. The docstring under a field says what it is and why its default is what it is."""
+
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+
+from servicekit.settings import split_address
+from voice_gateway.application.config import AsrConfig, Limits, LlmConfig, PlayoutConfig, TtsConfig
+from voice_gateway.domain.phrases import PhrasePolicy
+from voice_gateway.domain.policy import Finalize, TurnPolicy
+
+VOICE_RATES_HZ = (8_000, 16_000, 32_000, 48_000)
+"""Rates that the voice activity detector takes."""
+
+_ASR, _LLM, _TTS = AsrConfig(), LlmConfig(), TtsConfig()
+_TURN, _PHRASES, _PLAYOUT, _LIMITS = TurnPolicy(), PhrasePolicy(), PlayoutConfig(), Limits()
+
+
+def setting(default: Any, *, unit: str = "", applies: str = "next turn", allowed: str = "", **rules: Any) -> Any:
+    """A field with its default, its unit, when a change takes effect, and what is allowed."""
+    extra: dict[str, Any] = {"unit": unit, "applies": applies}
+    if allowed:
+        extra["allowed"] = allowed
+    return Field(default=default, json_schema_extra=extra, **rules)
+
+
+class Section(BaseModel):
+    """A group of keys with a common prefix."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        coerce_numbers_to_str=True,
+        allow_inf_nan=False,
+    )
+
+
+def _voice_rate(value: int) -> int:
+    if value not in VOICE_RATES_HZ:
+        raise ValueError("allowed is 8000, 16000, 32000 or 48000")
+    return value
+
+
+def _target(value: str) -> str:
+    """Check a gRPC target."""
+    if value and not value.startswith(("unix:", "dns:///")):
+        if "://" in value:
+            raise ValueError("allowed is host:port without a scheme, for example riva-api:50051")
+        split_address(value)
+    return value
+
+
+class RivaSettings(Section):
+    """Both speech services, where they share one address."""
+
+    uri: str = setting("127.0.0.1:50052", applies="restart", allowed="host:port, dns:///name:port or unix:path")
+    """Where Riva, a Speech NIM or the speech worker listens. 50052, because the gateway itself is on Riva's 50051."""
+    tls: bool = setting(False, applies="restart")
+    """Whether the speech services are called over TLS. Off, as inside a cluster; hosted endpoints need it."""
+    tls_ca_file: Path | None = setting(None, applies="restart", allowed="a PEM file that exists, or empty")
+    """PEM file of authorities to trust instead of the public ones. Empty: the ones that gRPC ships."""
+
+    _checked = field_validator("uri")(_target)
+
+    @field_validator("tls_ca_file")
+    @classmethod
+    def _exists(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("no such file; allowed is a PEM file that exists, or empty")
+        return value
+
+
+class AsrSettings(Section):
+    """Recognition."""
+
+    language: str = setting(_ASR.language_code, applies="next call", min_length=2, max_length=35)
+    """BCP 47 tag of what callers speak, where they do not say. English, which every Riva carries."""
+    sample_rate: int = setting(
+        _ASR.sample_rate_hz, unit="Hz", applies="next call", allowed="8000, 16000, 32000 or 48000"
+    )
+    """Rate of the audio sent to the recogniser, and a caller's rate where it does not say. Riva's models are trained on
+    16 kHz."""
+    model: str = setting(_ASR.model, applies="next call")
+    """Model id. Empty: the server chooses by language and rate."""
+    uri: str = setting("", applies="restart", allowed="host:port, dns:///name:port or unix:path")
+    """Where recognition listens, if not at RIVA_URI. Empty: RIVA_URI."""
+    function_id: str = setting("", applies="restart")
+    """Function of a hosted endpoint. Empty: none is sent, as to any Riva of your own."""
+    finalize: Finalize = setting(_TURN.finalize)
+    """How the recogniser is told that the turn has ended: force_eou asks for the final result (cache-aware and Nemotron
+    streaming models), half_close ends the stream (every Riva), auto tries the first and remembers what works."""
+    stop_history_ms: int | None = setting(None, unit="ms", applies="restart", ge=100, le=5_000)
+    """Riva's own end of utterance. Empty: the server's value, commonly 800; the gateway decides sooner by itself."""
+    automatic_punctuation: bool = setting(True, applies="restart")
+    """Whether transcripts are punctuated. On: a language model reads them better."""
+    message_ms: int = setting(_ASR.message_ms, unit="ms", applies="next call", ge=20, le=1_000)
+    """Audio in one message to the recogniser. What is spoken last waits for its message to fill: 100 ms added 20 ms to
+    the median response, and saved no measurable CPU, since streams live only while a caller speaks."""
+    preroll_ms: int = setting(_ASR.preroll_ms, unit="ms", applies="next call", ge=0, le=2_000)
+    """Audio from before the detected start of speech that is recognised too, so that the first sound is not lost."""
+    open_timeout_ms: int = setting(_ASR.open_timeout_ms, unit="ms", applies="next call", ge=100, le=60_000)
+    """Longest wait for the recogniser to take a stream. A caller notices 3 s."""
+    max_utterance_ms: int = setting(_ASR.max_utterance_ms, unit="ms", applies="next call", ge=5_000, le=600_000)
+    """Longest utterance; a longer one is finalised. The audio is kept to be sent again: 60 s are 1.9 MB."""
+    reconnects: int = setting(_ASR.reconnects, applies="next call", ge=0, le=10)
+    """Streams tried again for one utterance, with its audio, when a connection breaks."""
+
+    _checked = field_validator("uri")(_target)
+    _rate_checked = field_validator("sample_rate")(_voice_rate)
+
+
+class LlmSettings(Section):
+    """The language model."""
+
+    base_url: str = setting("http://127.0.0.1:8000/v1", applies="restart", allowed="an http or https address")
+    """OpenAI-compatible endpoint: NIM, vLLM, Ollama, llama.cpp or a hosted one. 8000 is the port of an LLM NIM."""
+    model: str = setting(_LLM.model, min_length=1)
+    """Model id, as the endpoint's /v1/models names it."""
+    temperature: float = setting(_LLM.temperature, ge=0, le=2)
+    """Sampling temperature. 0.5 keeps to the point and still varies its words."""
+    max_tokens: int = setting(_LLM.max_tokens, unit="tokens", ge=1, le=32_768)
+    """Longest answer. 1024 tokens are some six minutes of speech: the system prompt keeps answers short, not this."""
+    system_prompt: str = setting(_LLM.system_prompt, max_length=32_000)
+    """What the model is told about its task. The default asks for what is good to listen to."""
+    history_tokens: int = setting(_LLM.history_tokens, unit="tokens", ge=100, le=1_000_000)
+    """Conversation sent with each request, estimated. Small enough for an 8k context next to the answer."""
+    first_token_timeout_ms: int = setting(_LLM.first_token_timeout_ms, unit="ms", ge=100, le=600_000)
+    """Longest wait for an answer to begin, retries included. A caller hangs up at about 8 s of silence."""
+    token_timeout_ms: int = setting(_LLM.token_timeout_ms, unit="ms", ge=100, le=600_000)
+    """Longest wait between two tokens."""
+    api_key: SecretStr = setting(SecretStr(""), applies="restart")
+    """Key of the endpoint. Empty: none is sent, or NVIDIA_API_KEY to NVIDIA's own endpoint."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
+            raise ValueError("allowed is an http or https address, for example http://nim-llm:8000/v1")
+        return value
+
+
+class TtsSettings(Section):
+    """Synthesis."""
+
+    voice: str = setting(_TTS.voice)
+    """Voice, as the server names it. Empty: the server's default voice."""
+    language: str = setting("", applies="next call", max_length=35)
+    """BCP 47 tag of what is spoken. Empty: ASR_LANGUAGE."""
+    sample_rate: int = setting(_TTS.sample_rate_hz, unit="Hz", applies="next call", ge=8_000, le=48_000)
+    """Rate asked of the synthesiser; callers get their own rate. 16 kHz saves a conversion for most of them."""
+    model: str = setting(_TTS.model, applies="next call")
+    """Model id, for servers that choose by it. Empty: the server chooses by language and voice."""
+    uri: str = setting("", applies="restart", allowed="host:port, dns:///name:port or unix:path")
+    """Where synthesis listens, if not at RIVA_URI. Empty: RIVA_URI."""
+    function_id: str = setting("", applies="restart")
+    """Function of a hosted endpoint. Empty: none is sent."""
+    first_audio_timeout_ms: int = setting(_TTS.first_audio_timeout_ms, unit="ms", ge=100, le=60_000)
+    """Longest wait for a phrase's first audio."""
+    chunk_timeout_ms: int = setting(_TTS.chunk_timeout_ms, unit="ms", ge=100, le=60_000)
+    """Longest wait between two pieces of a phrase's audio."""
+    phrases_ahead: int = setting(_TTS.phrases_ahead, ge=1, le=10)
+    """Phrases synthesised ahead of the one that plays. More is wasted when the caller interrupts."""
+
+    _checked = field_validator("uri")(_target)
+
+
+class TurnSettings(Section):
+    """Whose turn it is."""
+
+    endpoint_silence_ms: int = setting(
+        _TURN.endpoint_silence_ms, unit="ms", alias="ENDPOINT_SILENCE_MS", ge=200, le=5_000
+    )
+    """Silence that ends the caller's turn. NVIDIA's own agents use 400 to 500."""
+    onset_ms: int = setting(_TURN.onset_ms, unit="ms", ge=20, le=1_000)
+    """Speech that makes a tentative start, and ducks an answer."""
+    confirm_ms: int = setting(_TURN.confirm_ms, unit="ms", ge=40, le=2_000)
+    """Speech that confirms the start, and stops an answer."""
+    misfire_ms: int = setting(_TURN.misfire_ms, unit="ms", ge=40, le=2_000)
+    """Silence that takes a tentative start back."""
+    soft_end_ms: int = setting(_TURN.soft_end_ms, unit="ms", ge=20, le=2_000)
+    """Silence after which the caller may be done: audio is sent on at once, and a final result is believed."""
+    final_timeout_ms: int = setting(_TURN.final_timeout_ms, unit="ms", ge=100, le=10_000)
+    """Longest wait for the final transcript once it was asked for; then the last interim one stands."""
+    force_eou_patience_ms: int = setting(_TURN.force_eou_patience_ms, unit="ms", ge=50, le=5_000)
+    """Longest wait for the answer to force_eou before the server counts as one that ignores it."""
+    interruptible: bool = setting(_TURN.interruptible)
+    """Whether speech over an answer stops it."""
+    duck_db: float = setting(_TURN.duck_db, unit="dB", ge=-60, le=0)
+    """Loudness of the answer while speech over it is tentative."""
+
+
+class PhraseSettings(Section):
+    """How an answer is cut into phrases."""
+
+    first_min_characters: int = setting(_PHRASES.first_min_characters, unit="characters", ge=1, le=200)
+    """The first phrase may end at a comma from this length on. 12 are some 0.8 s of speech: time to make the second."""
+    first_max_characters: int = setting(_PHRASES.first_max_characters, unit="characters", ge=10, le=200)
+    """The first phrase is cut at a word when nothing ended it before."""
+    min_characters: int = setting(_PHRASES.min_characters, unit="characters", ge=1, le=200)
+    """Later phrases may end at a comma from this length on; sentences end at any length."""
+    max_characters: int = setting(_PHRASES.max_characters, unit="characters", ge=20, le=200)
+    """Longest phrase. NVIDIA's clients split at 200 characters, and Riva refuses much longer requests."""
+
+
+class PlayoutSettings(Section):
+    """How audio is paced to callers."""
+
+    frame_ms: int = setting(_PLAYOUT.frame_ms, unit="ms", applies="next call", ge=10, le=100)
+    """Audio in one message to the caller, where the lead is at least three times that; else a third of the lead.
+    Writing is the largest part of a call's cost, and goes with the number of messages."""
+    lead_ms: int = setting(_PLAYOUT.lead_ms, unit="ms", applies="next call", ge=20, le=2_000)
+    """How far ahead of playback audio is sent to clients that flush when told to. Covers their network's jitter."""
+    legacy_lead_ms: int = setting(_PLAYOUT.legacy_lead_ms, unit="ms", applies="next call", ge=20, le=2_000)
+    """The same for other clients, which play this much on after an interruption."""
+    buffer_ms: int = setting(_PLAYOUT.buffer_ms, unit="ms", applies="next call", ge=500, le=120_000)
+    """Synthesised audio that may wait for a caller; beyond it, synthesis waits."""
+
+
+class LimitSettings(Section):
+    """Bounds of one call."""
+
+    max_chunk_bytes: int = setting(
+        _LIMITS.max_chunk_bytes, unit="bytes", alias="MAX_CHUNK_BYTES", applies="restart", ge=1_024, le=4_194_304
+    )
+    """Largest audio message. 64 KiB are 2 s at 16 kHz; clients send 10 to 256 ms."""
+    max_text_characters: int = setting(
+        _LIMITS.max_text_characters,
+        unit="characters",
+        alias="MAX_TEXT_CHARACTERS",
+        applies="next call",
+        ge=1,
+        le=100_000,
+    )
+    """Longest typed turn."""
+    max_call_seconds: int = setting(
+        _LIMITS.max_call_ms // 1000, unit="s", alias="MAX_CALL_SECONDS", applies="next call", ge=10, le=86_400
+    )
+    """Longest call."""
+    idle_seconds: int = setting(
+        _LIMITS.idle_ms // 1000, unit="s", alias="IDLE_SECONDS", applies="next call", ge=5, le=86_400
+    )
+    """A call from which nothing arrives for this long ends."""
+    run_ahead_ms: int = setting(
+        _LIMITS.run_ahead_ms, unit="ms", alias="RUN_AHEAD_MS", applies="next call", ge=500, le=60_000
+    )
+    """A client further ahead of real time, such as one that sends a file, cannot interrupt; reading slows instead."""
+    slow_consumer_pause_ms: int = setting(
+        _LIMITS.slow_consumer_pause_ms,
+        unit="ms",
+        alias="SLOW_CONSUMER_PAUSE_MS",
+        applies="next call",
+        ge=500,
+        le=60_000,
+    )
+    """A client that has not taken its audio for this long is sent no more."""
+    slow_consumer_end_ms: int = setting(
+        _LIMITS.slow_consumer_end_ms, unit="ms", alias="SLOW_CONSUMER_END_MS", applies="next call", ge=1_000, le=600_000
+    )
+    """A client that has not taken its audio for this long loses its call."""
+
+
+class ServerSettings(Section):
+    """The process."""
+
+    listen_address: str = setting(
+        "127.0.0.1:50051", alias="GATEWAY_LISTEN_ADDRESS", applies="restart", allowed="host:port"
+    )
+    """Where callers connect. Loopback; a container sets 0.0.0.0:50051. Port 0 takes a free one."""
+    metrics_listen_address: str = setting(
+        "127.0.0.1:8080", alias="METRICS_LISTEN_ADDRESS", applies="restart", allowed="host:port, or empty for none"
+    )
+    """Where Prometheus asks. Loopback; a container sets 0.0.0.0:8080."""
+    max_calls: int = setting(100, alias="MAX_CALLS", applies="restart", ge=1, le=10_000)
+    """Calls that this process takes; one more is refused and told when to come back. 100 is what one core carries."""
+    drain_seconds: float = setting(25.0, unit="s", alias="DRAIN_SECONDS", applies="restart", ge=0, le=86_400)
+    """How long calls may go on after SIGTERM to finish their turn. Less than Kubernetes' default grace of 30."""
+
+    @field_validator("listen_address", "metrics_listen_address")
+    @classmethod
+    def _is_address(cls, value: str, info: ValidationInfo) -> str:
+        if value or info.field_name == "listen_address":
+            split_address(value)
+        return value
+
+
+class LogSettings(Section):
+    """Logs."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting("info", applies="restart")
+    """Least important events that are logged."""
+    format: Literal["json", "text"] = setting("json", applies="restart")
+    """One JSON object a line, or lines for people."""
+    words: bool = setting(False, applies="restart")
+    """Whether what people say may appear in logs. It is personal: off."""
