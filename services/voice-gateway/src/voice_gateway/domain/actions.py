@@ -101,12 +101,46 @@ class ResetSpeech:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitSilence:
+    """The speech under way ends after this much silence; holds until the caller speaks again."""
+
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTurn:
+    """Ask the end-of-turn model, if there is one, about the audio so far: `TurnScored` follows, or nothing."""
+
+    utterance: int
+    pause: int
+
+
+@dataclass(frozen=True, slots=True)
 class StartReply:
     """Ask the language model, synthesise and buffer the answer; nothing is audible before `ReleaseAudio`."""
 
     turn: int
     generation: int
     messages: tuple[Message, ...]
+    revision: int = 0
+    speculative: bool = False
+    """The turn may go on: nothing may leave the gateway, in sound, in text or by any effect, before `AdoptReply`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptReply:
+    """The turn that a speculative answer was begun for is over, and was as guessed: its text may be sent."""
+
+    turn: int
+    revision: int
+
+
+class Canned(StrEnum):
+    """What is said when a backend fails; sound that is ready beforehand."""
+
+    ASR = "asr"
+    LLM = "llm"
+    TTS = "tts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +150,25 @@ class SpeakVerbatim:
     turn: int
     generation: int
     text: str
+    canned: Canned | None = None
+    """Play this apology instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseReply:
+    """Send no more audio of the answer for now. What is sent later has this generation."""
+
+    turn: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeReply:
+    """Send the answer's audio again, from this sample of it on."""
+
+    turn: int
+    generation: int
+    from_sample: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +206,31 @@ class CountStale:
     what: str
 
 
+class Speculation(StrEnum):
+    """What became of an answer that was begun early."""
+
+    STARTED = "started"
+    ADOPTED = "adopted"
+    WASTED = "wasted"
+
+
+@dataclass(frozen=True, slots=True)
+class CountSpeculation:
+    """Count an answer that was begun early, or what became of it."""
+
+    outcome: Speculation
+    characters: int = 0
+    """Text made in vain, in phrases that were cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountResumed:
+    """An answer goes on after speech that did not interrupt it."""
+
+    after_ms: int
+    """Since the answer was paused."""
+
+
 @dataclass(frozen=True, slots=True)
 class EndCall:
     """The last action of a call. An empty reason is a clean end."""
@@ -172,12 +250,19 @@ Action = (
     | FinalizeAsr
     | CloseAsr
     | ResetSpeech
+    | AwaitSilence
+    | ScoreTurn
     | StartReply
+    | AdoptReply
     | SpeakVerbatim
+    | PauseReply
+    | ResumeReply
     | ReleaseAudio
     | CancelReply
     | ReportTurn
     | RememberNoForceEou
     | CountStale
+    | CountSpeculation
+    | CountResumed
     | EndCall
 )

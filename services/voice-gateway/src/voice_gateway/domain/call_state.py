@@ -3,10 +3,53 @@
 from dataclasses import dataclass, field
 
 from voice_gateway.domain.conversation import Message
+from voice_gateway.domain.endpointing import CallerPace
 from voice_gateway.domain.events import AsrResult, SpeakRequest
 from voice_gateway.domain.heard import HeardLedger
 from voice_gateway.domain.phases import Phase
-from voice_gateway.domain.policy import TurnPolicy
+from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
+from voice_gateway.domain.speculation import SpeculationBudget
+from voice_gateway.domain.text_features import Expectation, TextFeatures
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A result of the recogniser."""
+
+    text: str
+    words: int
+    features: TextFeatures = TextFeatures()
+    through_sample: int = 0
+    """It speaks of the audio before this sample; 0 where the server did not say."""
+
+
+NOTHING = Recognised("", 0)
+
+
+@dataclass(slots=True)
+class Pause:
+    """The latest silence within an utterance."""
+
+    number: int = 0
+    """Counts the utterance's pauses, so that a late judgement of an earlier one is known as such."""
+    sample: int = 0
+    """One past the last sample of speech before it."""
+    silence_ms: int = 0
+    """Silence that is to end the utterance."""
+    rule: str = ""
+    """Why that much."""
+    complete: float | None = None
+    """What the end-of-turn model thinks, once it has answered."""
+
+
+@dataclass(slots=True)
+class FinalWait:
+    """What the recogniser still owes, in ms of call time."""
+
+    patience_until_ms: int | None = None
+    """When a server that was asked with `force_eou` counts as one that ignores it."""
+    until_ms: int | None = None
+    """When the interim result has to do."""
 
 
 @dataclass(slots=True)
@@ -17,27 +60,27 @@ class Utterance:
     onset_ms: int
     ended_by: str = ""
     """What ended it; empty while the caller is still speaking."""
+    confirmed: bool = False
+    """It is speech and no click: it went on for long enough."""
     paused: bool = False
     """Silent, but not yet for long enough."""
+    pause: Pause = field(default_factory=Pause)
     speech_end_ms: int = 0
     stretch_sample: int = 0
     """Where the latest stretch of its speech began: its onset, or the last continuation after a pause."""
-    finals: tuple[str, ...] = ()
-    final_words: int = 0
+    finals: tuple[Recognised, ...] = ()
     final_sample: int | None = 0
     """The last final result speaks of the audio before this; 0 where the server did not say; None where it did not say
     and the caller spoke on after a pause, so that it may be about the speech before.
     """
     covered: bool = False
     """The last final result speaks of all that was said, as far as is known."""
-    interim: str = ""
-    interim_words: int = 0
+    interim: Recognised = NOTHING
     done: bool = False
     """Nothing more is awaited from the recogniser."""
-    patience_until_ms: int | None = None
-    """When a server that was asked with `force_eou` counts as one that ignores it."""
-    final_until_ms: int | None = None
-    """When the interim result has to do."""
+    failed: bool = False
+    """The recogniser failed."""
+    wait: FinalWait = field(default_factory=FinalWait)
 
     @property
     def open(self) -> bool:
@@ -47,21 +90,27 @@ class Utterance:
     @property
     def settled(self) -> bool:
         """The recogniser has finalised all that it heard."""
-        return bool(self.finals) and self.covered and not self.interim_words
+        return bool(self.finals) and self.covered and not self.interim.words
+
+    @property
+    def results(self) -> tuple[Recognised, ...]:
+        """What was recognised so far, in order."""
+        return (*self.finals, self.interim) if self.interim.words else self.finals
 
     @property
     def words(self) -> int:
         """Words recognised so far."""
-        return self.final_words + self.interim_words
+        return sum(result.words for result in self.results)
 
     @property
     def text(self) -> str:
         """Text recognised so far."""
-        return " ".join(part for part in (*self.finals, self.interim) if part)
+        return " ".join(result.text for result in self.results)
 
-    def pause(self, speech_end_sample: int, at_ms: int) -> None:
-        """The caller fell silent, perhaps for good."""
+    def fall_silent(self, speech_end_sample: int, at_ms: int) -> None:
+        """The caller paused, perhaps for good."""
         self.paused, self.speech_end_ms = True, at_ms
+        self.pause = Pause(self.pause.number + 1, speech_end_sample)
         if self.final_sample is None:
             self.covered = False
         else:
@@ -73,14 +122,17 @@ class Utterance:
         self.stretch_sample = sample
         self.final_sample = self.final_sample or None
 
+    def take_interim(self, event: AsrResult) -> None:
+        """Note an interim result, in the place of the one before."""
+        self.interim = Recognised(event.text, event.words, event.features, event.through_sample)
+
     def take_final(self, event: AsrResult) -> None:
         """Note a final result. In a pause it speaks of all that was said, unless the server says that it speaks of
         audio before the latest stretch of speech; while the caller speaks, the next pause decides.
         """
         if event.words:
-            self.finals = (*self.finals, event.text)
-        self.final_words += event.words
-        self.interim, self.interim_words = "", 0
+            self.finals = (*self.finals, Recognised(event.text, event.words, event.features, event.through_sample))
+        self.interim = NOTHING
         if event.through_sample or self.final_sample is not None:
             self.final_sample = event.through_sample
         silent = self.paused or not self.open
@@ -88,19 +140,37 @@ class Utterance:
 
     def take_over(self, older: "Utterance") -> None:
         """Put the words of an utterance that came before in front of this one's."""
-        self.finals = (*older.finals, *((older.interim,) if older.interim else ()), *self.finals)
-        self.final_words += older.words
+        self.finals = (*older.results, *self.finals)
 
 
 @dataclass(slots=True)
 class ReplyMarks:
     """When the answer came so far, in ms of call time."""
 
+    speech_end_ms: int
+    """Zero of the turn's latency report."""
+    asked_ms: int
+    """When the answer was asked for."""
+    committed_ms: int | None = None
+    """When the caller's turn was over; an answer may be asked for before that."""
     first_token_ms: int | None = None
     text_done_ms: int | None = None
     first_phrase_ms: int | None = None
     audio_ready_ms: int | None = None
     playback_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyPause:
+    """Where an answer stands still."""
+
+    generation: int
+    """What the client was playing; its last count of that generation says where it really stopped."""
+    base_sample: int
+    """Sample of the answer that this generation began with."""
+    at_sample: int
+    """How much of the answer was heard, as well as is known."""
+    at_ms: int
 
 
 @dataclass(slots=True)
@@ -112,16 +182,29 @@ class ReplyState:
     rule: str
     """What ended the caller's turn."""
     ledger: HeardLedger
-    asked_ms: int
-    """When the caller's turn had ended, and the answer was asked for."""
-    speech_end_ms: int
-    """Zero of the turn's latency report."""
+    marks: ReplyMarks
+    revision: int = 0
+    expects: Expectation = Expectation.NOTHING
+    """What it asks the caller for."""
     uninterruptible: bool = False
+    ready: bool = False
+    """Its first audio waits to be released, or was."""
     released: bool = False
     audible: bool = False
     ducked: bool = False
     troubled: bool = False
-    marks: ReplyMarks = field(default_factory=ReplyMarks)
+    paused: ReplyPause | None = None
+    base_sample: int = 0
+    """Sample of the answer that its current generation began with."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """An answer begun before the turn is over, and what it was begun for."""
+
+    reply: ReplyState
+    key: tuple[str, ...]
+    """Fingerprints of what was recognised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +212,7 @@ class CutAnswer:
     """The last answer that was interrupted: its history is put right when the client says what it played."""
 
     generation: int
+    base_sample: int
     ledger: HeardLedger
     message: Message
     complete: bool
@@ -142,6 +226,7 @@ class Tuning:
     policy: TurnPolicy = field(default_factory=TurnPolicy)
     system_prompt: str = ""
     history_tokens: int = 3_000
+    conversation: ConversationPolicy = field(default_factory=ConversationPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +235,49 @@ class Closing:
 
     input_closed: bool = False
     drain_until_ms: int | None = None
+    too_long: bool = False
+    """The call comes near its longest length: at the next boundary the farewell is spoken."""
+    farewell_turn: int | None = None
+    """The turn in which it is spoken; with it, the call ends."""
+
+
+@dataclass(slots=True)
+class Agenda:
+    """What waits to happen without the caller's speech."""
+
+    queued_speech: tuple[SpeakRequest, ...] = ()
+    held: bool = False
+    """The client has put the call on hold."""
+    idle_since_ms: int | None = None
+    """When the caller was last listened to without anything being said."""
+    reprompts: int = 0
+    """Spoken since the caller's last turn."""
+    keys: str = ""
+    """Keys pressed that are not yet a turn."""
+    keys_until_ms: int = 0
+
+
+@dataclass(slots=True)
+class Learned:
+    """What the call has found out about its caller and its backends."""
+
+    pace: CallerPace = field(default_factory=CallerPace)
+    expected: Expectation = Expectation.NOTHING
+    """What the last answer asked the caller for."""
+    last_answer: str = ""
+    """The last answer, whole, to be said again."""
+    speculation: SpeculationBudget = field(default_factory=SpeculationBudget)
+    force_eou_ignored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How the call began."""
+
+    at_ms: int = 0
+    output_sample_rate_hz: int = 16_000
+    input_sample_rate_hz: int = 16_000
+    """Of the audio that is recognised."""
 
 
 @dataclass(slots=True)
@@ -158,8 +286,7 @@ class CallState:
 
     phase: Phase = Phase.NEW
     now_ms: int = 0
-    started_ms: int = 0
-    output_sample_rate_hz: int = 16_000
+    opened: Opened = field(default_factory=Opened)
     tuning: Tuning = field(default_factory=Tuning)
     turn: int = 0
     generation: int = 0
@@ -167,11 +294,13 @@ class CallState:
     utterances: list[Utterance] = field(default_factory=list)
     """Of the turn that the caller is making, oldest first; at most one is open."""
     reply: ReplyState | None = None
+    draft: Draft | None = None
+    """Never beside a reply."""
     cut: CutAnswer | None = None
     history: tuple[Message, ...] = ()
-    queued_speech: tuple[SpeakRequest, ...] = ()
+    agenda: Agenda = field(default_factory=Agenda)
+    learned: Learned = field(default_factory=Learned)
     closing: Closing = field(default_factory=Closing)
-    force_eou_ignored: bool = False
 
     @property
     def policy(self) -> TurnPolicy:
@@ -186,10 +315,14 @@ class CallState:
         """The utterance of that number, if it still matters."""
         return next((utterance for utterance in self.utterances if utterance.number == number), None)
 
-    def pending_text(self) -> str:
+    def pending(self) -> tuple[Recognised, ...]:
         """What was recognised of the turn that the caller is making."""
-        return " ".join(utterance.text for utterance in self.utterances if utterance.text)
+        return tuple(result for utterance in self.utterances for result in utterance.results)
 
-    def pending_words(self) -> int:
-        """Words in it."""
-        return sum(utterance.words for utterance in self.utterances)
+    def pending_text(self) -> str:
+        """The same as text."""
+        return " ".join(result.text for result in self.pending())
+
+    def pending_key(self) -> tuple[str, ...]:
+        """The same as fingerprints."""
+        return tuple(key for result in self.pending() if (key := result.features.key))

@@ -4,13 +4,17 @@ Audio is not an event. What the machine is told about sound are edges of speech,
 (`audio_sample`, at the recogniser's rate, from the start of the call) and the moment their audio arrived (`at_ms`, call
 time). `heard_samples` is how much of the current answer the caller had heard at that moment, at the output rate.
 
-What can arrive late carries the number of the utterance or turn that it belongs to.
+What can arrive late carries the number of the utterance or turn that it belongs to; what belongs to an answer also the
+revision of the turn that it answers, since an answer may be begun before the turn is over.
+
+Decisions look at `features` and `expects`, never at words, so that a journal without the words replays alike.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from voice_gateway.domain.policy import TurnPolicy
+from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
+from voice_gateway.domain.text_features import Expectation, TextFeatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,8 @@ class CallStarted:
 
     output_sample_rate_hz: int
     system_prompt: str = ""
+    input_sample_rate_hz: int = 16_000
+    """Of the audio that is recognised."""
 
 
 class SpeechEdge(StrEnum):
@@ -35,7 +41,7 @@ class SpeechEdge(StrEnum):
     CONTINUED = "continued"
     """Speech again before the end."""
     ENDED = "ended"
-    """Silence for `endpoint_silence_ms`, or the audio ended."""
+    """Silence for as long as the machine asked for (`AwaitSilence`), else `endpoint_silence_ms`; or the audio ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +63,13 @@ class AsrResult:
     utterance: int
     text: str
     words: int
-    """Words in `text`; decisions look at this, so that a journal without the words replays alike."""
     final: bool
     first_pass_end: bool = False
     """Riva's two-pass end of utterance: an interim result with stability 1.0."""
     through_sample: int = 0
-    """Of a final result: it speaks of the audio before this sample; 0 where the server does not say."""
+    """It speaks of the audio before this sample; 0 where the server does not say."""
+    features: TextFeatures = TextFeatures()
+    heard_samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +84,24 @@ class AsrEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnScored:
+    """A model judged by the sound whether the caller who fell silent has finished."""
+
+    utterance: int
+    pause: int
+    """Number of the pause within the utterance that was judged."""
+    complete: float
+    """Probability, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class TextTurn:
     """The caller typed a turn."""
 
     text: str
     words: int
     heard_samples: int = 0
+    features: TextFeatures = TextFeatures()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +114,24 @@ class SpeakRequest:
     heard_samples: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """The caller pressed a key of a telephone keypad."""
+
+    key: str
+    """One of 0-9, *, #, A-D."""
+    heard_samples: int = 0
+
+
 class Ask(StrEnum):
     """Controls that concern turns."""
 
     INTERRUPT = "interrupt"
     COMMIT_AUDIO = "commit_audio"
     CANCEL = "cancel"
+    HOLD = "hold"
+    """The answer pauses, and the microphone is not listened to."""
+    UNHOLD = "unhold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +160,7 @@ class ReplyStarted:
     """The first token of the answer arrived."""
 
     turn: int
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +168,7 @@ class ReplyTextDone:
     """The last token of the answer arrived."""
 
     turn: int
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +179,9 @@ class PhraseCut:
     index: int
     text: str
     characters: int
+    expects: Expectation = Expectation.NOTHING
+    """What it asks the caller for."""
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +193,7 @@ class PhraseAudio:
     samples: int
     word_ends: tuple[int, ...] = ()
     """Where each spoken word ends, in samples from the phrase's start; empty where the server does not say."""
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +201,7 @@ class AudioReady:
     """The first audio of the answer waits to be released."""
 
     turn: int
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +209,7 @@ class PlaybackStarted:
     """The first audio of the answer was written."""
 
     turn: int
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +222,7 @@ class ReplyTrouble:
     reason: str
     message: str
     retryable: bool
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +230,7 @@ class ReplyEnded:
     """The answer is over: all its audio is played, or there is nothing more to come after trouble."""
 
     turn: int
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +240,7 @@ class Retuned:
     policy: TurnPolicy
     system_prompt: str
     history_tokens: int
+    conversation: ConversationPolicy = ConversationPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +270,9 @@ Event = (
     | Speech
     | AsrResult
     | AsrEnded
+    | TurnScored
     | TextTurn
+    | KeyPressed
     | SpeakRequest
     | Asked
     | Played

@@ -53,6 +53,20 @@ class HeardLedger:
             remaining -= phrase.samples
         return " ".join(part for part in heard if part)
 
+    def word_boundary(self, samples: int) -> int:
+        """Where the word that plays at `samples` begins: there an answer that was paused goes on. Between two words it is
+        where the later one begins. Never after `samples`.
+        """
+        start = 0
+        for phrase in self.phrases:
+            if phrase.samples == 0:
+                continue
+            length = phrase.samples if phrase.samples is not None else self._typical_length(phrase)
+            if phrase.samples is None or samples < start + length:
+                return start + max((end for end in _word_ends(phrase, length) if start + end <= samples), default=0)
+            start += length
+        return samples
+
     def _typical_length(self, phrase: SpokenPhrase) -> int:
         return max(1, len(phrase.text) * TYPICAL_MS_PER_CHARACTER * self.sample_rate_hz // 1000)
 
@@ -73,3 +87,16 @@ def _heard_part(phrase: SpokenPhrase, samples: int, length: int) -> str:
             break
         count += 1
     return " ".join(words[:count])
+
+
+def _word_ends(phrase: SpokenPhrase, length: int) -> tuple[int, ...]:
+    """Where the words of `phrase` end, by proportion where the server did not say."""
+    if phrase.word_ends:
+        return phrase.word_ends
+    words = phrase.text.split()
+    total = sum(len(word) + 1 for word in words)
+    ends, position = [], 0
+    for word in words:
+        position += len(word) + 1
+        ends.append(position * length // total)
+    return tuple(ends)

@@ -14,6 +14,7 @@ from voice_gateway.domain.events import (
     DrainRequested,
     Event,
     InputClosed,
+    KeyPressed,
     PlaybackStarted,
     ReplyEnded,
     SpeakRequest,
@@ -38,69 +39,100 @@ class Phase(StrEnum):
     SPEAKING = "speaking"
     """The answer is heard."""
     INTERRUPTING = "interrupting"
-    """The caller makes a sound while an answer is under way; whether it is an interruption is not decided."""
+    """The caller makes a sound while an answer is under way: the answer is ducked, or held back if not yet audible."""
+    PAUSED = "paused"
+    """It is speech: the answer stands still until it is decided whether the speech interrupts it."""
     CLOSED = "closed"
 
 
+_OVER = frozenset({Phase.LISTENING, Phase.THINKING, Phase.CLOSED})
+"""At a turn boundary: the caller is listened to, what waited for the boundary is said, or the call ends."""
+
+_ANSWERING = frozenset({Phase.THINKING, Phase.SPEAKING})
+
+_TAKEN = frozenset({Phase.HEARING, Phase.ENDPOINTING}) | _OVER
+"""The caller's speech over an answer is a turn now."""
+
 TRANSITIONS: dict[Phase, dict[type[Event], frozenset[Phase]]] = {
     Phase.NEW: {
-        CallStarted: frozenset({Phase.LISTENING}),
+        CallStarted: frozenset({Phase.LISTENING, Phase.THINKING}),
     },
     Phase.LISTENING: {
         Speech: frozenset({Phase.HEARING}),
         TextTurn: frozenset({Phase.THINKING}),
+        KeyPressed: frozenset({Phase.THINKING}),
         SpeakRequest: frozenset({Phase.THINKING}),
         InputClosed: frozenset({Phase.CLOSED}),
         DrainRequested: frozenset({Phase.CLOSED}),
         CallFailed: frozenset({Phase.CLOSED}),
-        Tick: frozenset({Phase.CLOSED}),
+        Tick: frozenset({Phase.THINKING, Phase.CLOSED}),
     },
     Phase.HEARING: {
-        Speech: frozenset({Phase.ENDPOINTING, Phase.THINKING, Phase.LISTENING, Phase.CLOSED}),
-        AsrResult: frozenset({Phase.ENDPOINTING, Phase.THINKING, Phase.LISTENING, Phase.CLOSED}),
-        AsrEnded: frozenset({Phase.THINKING, Phase.LISTENING, Phase.CLOSED}),
+        Speech: frozenset({Phase.ENDPOINTING}) | _OVER,
+        AsrResult: frozenset({Phase.ENDPOINTING}) | _OVER,
+        AsrEnded: _OVER,
         TextTurn: frozenset({Phase.THINKING}),
-        Asked: frozenset({Phase.ENDPOINTING, Phase.THINKING, Phase.LISTENING, Phase.CLOSED}),
+        KeyPressed: frozenset({Phase.THINKING}),
+        Asked: frozenset({Phase.ENDPOINTING}) | _OVER,
         InputClosed: frozenset({Phase.ENDPOINTING, Phase.THINKING, Phase.CLOSED}),
         CallFailed: frozenset({Phase.CLOSED}),
-        Tick: frozenset({Phase.CLOSED}),
+        Tick: _OVER,
     },
     Phase.ENDPOINTING: {
         Speech: frozenset({Phase.HEARING}),
-        AsrResult: frozenset({Phase.THINKING, Phase.LISTENING, Phase.CLOSED}),
-        AsrEnded: frozenset({Phase.THINKING, Phase.LISTENING, Phase.CLOSED}),
+        AsrResult: _OVER,
+        AsrEnded: _OVER,
         TextTurn: frozenset({Phase.THINKING}),
-        Asked: frozenset({Phase.LISTENING, Phase.CLOSED, Phase.THINKING}),
+        KeyPressed: frozenset({Phase.THINKING}),
+        Asked: _OVER,
         CallFailed: frozenset({Phase.CLOSED}),
-        Tick: frozenset({Phase.THINKING, Phase.LISTENING, Phase.CLOSED}),
+        Tick: _OVER,
     },
     Phase.THINKING: {
         Speech: frozenset({Phase.INTERRUPTING}),
+        AsrResult: _TAKEN,
+        AsrEnded: _TAKEN,
         PlaybackStarted: frozenset({Phase.SPEAKING}),
-        ReplyEnded: frozenset({Phase.LISTENING, Phase.THINKING, Phase.CLOSED}),
-        TextTurn: frozenset({Phase.THINKING}),
-        Asked: frozenset({Phase.LISTENING, Phase.THINKING, Phase.CLOSED}),
+        ReplyEnded: _TAKEN,
+        Asked: _TAKEN,
+        KeyPressed: _OVER,
         CallFailed: frozenset({Phase.CLOSED}),
-        Tick: frozenset({Phase.CLOSED}),
+        Tick: _TAKEN,
     },
     Phase.SPEAKING: {
         Speech: frozenset({Phase.INTERRUPTING}),
-        ReplyEnded: frozenset({Phase.LISTENING, Phase.THINKING, Phase.CLOSED}),
+        AsrResult: _TAKEN,
+        AsrEnded: _TAKEN,
+        ReplyEnded: _TAKEN,
         TextTurn: frozenset({Phase.THINKING}),
-        Asked: frozenset({Phase.LISTENING, Phase.THINKING, Phase.CLOSED}),
+        KeyPressed: _OVER,
+        Asked: _TAKEN,
         CallFailed: frozenset({Phase.CLOSED}),
-        Tick: frozenset({Phase.CLOSED}),
+        Tick: _TAKEN,
     },
     Phase.INTERRUPTING: {
-        Speech: frozenset({Phase.HEARING, Phase.THINKING, Phase.SPEAKING}),
-        ReplyEnded: frozenset({Phase.HEARING}),
+        Speech: frozenset({Phase.PAUSED}) | _ANSWERING | _TAKEN,
+        AsrResult: _TAKEN | _ANSWERING,
+        AsrEnded: _TAKEN | _ANSWERING,
+        ReplyEnded: _TAKEN,
         TextTurn: frozenset({Phase.THINKING}),
-        Asked: frozenset(
-            {Phase.HEARING, Phase.ENDPOINTING, Phase.THINKING, Phase.SPEAKING, Phase.LISTENING, Phase.CLOSED}
-        ),
-        InputClosed: frozenset({Phase.THINKING, Phase.SPEAKING}),
+        KeyPressed: _OVER,
+        Asked: _TAKEN | _ANSWERING,
+        InputClosed: _TAKEN | _ANSWERING,
         CallFailed: frozenset({Phase.CLOSED}),
-        Tick: frozenset({Phase.CLOSED}),
+        Tick: _TAKEN | _ANSWERING,
+    },
+    Phase.PAUSED: {
+        Speech: _TAKEN | _ANSWERING,
+        AsrResult: _TAKEN | _ANSWERING,
+        AsrEnded: _TAKEN | _ANSWERING,
+        ReplyEnded: _TAKEN,
+        TextTurn: frozenset({Phase.THINKING}),
+        KeyPressed: _OVER,
+        Asked: _TAKEN | _ANSWERING,
+        InputClosed: _TAKEN | _ANSWERING,
+        CallFailed: frozenset({Phase.CLOSED}),
+        Tick: _TAKEN | _ANSWERING,
     },
     Phase.CLOSED: {},
 }

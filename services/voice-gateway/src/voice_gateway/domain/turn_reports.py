@@ -13,15 +13,16 @@ def report(
     interruption_ms: int | None = None,
 ) -> TurnReport:
     """The turn of `reply`, which ends at `now` (ms of call time)."""
-    zero = reply.speech_end_ms
+    at = reply.marks
+    zero = at.speech_end_ms
     marks = [
-        ("endpoint", zero, reply.asked_ms),
-        ("llm_first_token", reply.asked_ms, reply.marks.first_token_ms),
-        ("llm_total", reply.asked_ms, reply.marks.text_done_ms),
-        ("first_phrase", reply.marks.first_token_ms, reply.marks.first_phrase_ms),
-        ("tts_first_audio", reply.marks.first_phrase_ms, reply.marks.audio_ready_ms),
-        ("first_audio_sent", reply.marks.audio_ready_ms, reply.marks.playback_ms),
-        ("answer", reply.marks.playback_ms, now if reply.marks.playback_ms is not None else None),
+        ("endpoint", zero, at.committed_ms),
+        ("llm_first_token", at.asked_ms, at.first_token_ms),
+        ("llm_total", at.asked_ms, at.text_done_ms),
+        ("first_phrase", at.first_token_ms, at.first_phrase_ms),
+        ("tts_first_audio", at.first_phrase_ms, at.audio_ready_ms),
+        ("first_audio_sent", at.audio_ready_ms, at.playback_ms),
+        ("answer", at.playback_ms, now if at.playback_ms is not None else None),
     ]
     stages = tuple(
         Stage(name, start - zero, end - zero) for name, start, end in marks if start is not None and end is not None

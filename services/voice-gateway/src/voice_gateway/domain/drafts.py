@@ -1,0 +1,90 @@
+"""Speculation: the answer is begun while the caller may still go on, and thrown away if that was wrong.
+
+An answer is begun on what is recognised when the caller falls silent and may be done; begun anew when the recogniser
+changes its mind; adopted when the turn ends with the words that it was begun for. Until then nothing of it leaves the
+gateway. The transaction is that of huggingface/speech-to-speech (turn and revision); the budget is in speculation.py.
+"""
+
+from voice_gateway.domain import answering
+from voice_gateway.domain.actions import CancelReply, CountSpeculation, Speculation, StartReply
+from voice_gateway.domain.call_state import Draft, ReplyState, Utterance
+from voice_gateway.domain.conversation import Message, Role, append_user
+from voice_gateway.domain.phases import Phase
+from voice_gateway.domain.step import Step
+from voice_gateway.domain.text_features import Ending
+
+UNHEARD_MS = 240
+"""An interim result that stops this long before the end of the speech lacks a word: English has 150 to 200 words a
+minute, 300 to 400 ms each."""
+
+
+def consider(step: Step) -> None:
+    """Begin an answer, or begin it anew, if what is recognised may be all that the caller has to say."""
+    state = step.state
+    if state.phase not in (Phase.HEARING, Phase.ENDPOINTING) or not state.utterances:
+        return
+    key = state.pending_key()
+    if state.draft is not None and state.draft.key == key:
+        return
+    if state.draft is not None:
+        discard(step)
+    last = state.utterances[-1]
+    if not key or not _may_be_all(last, state.opened.input_sample_rate_hz) or not state.learned.speculation.allows(state.policy.speculation):
+        return
+    state.learned.speculation = state.learned.speculation.begun()
+    revision = state.learned.speculation.revisions
+    reply = answering.new_reply(
+        state, state.turn + 1, "", speech_end_ms=last.speech_end_ms, now=step.now, revision=revision
+    )
+    state.draft = Draft(reply, key)
+    history = append_user(state.history, state.pending_text(), tokens=state.tuning.history_tokens)
+    messages = request(state.tuning.system_prompt, history)
+    step.do(
+        StartReply(reply.turn, reply.generation, messages, revision, speculative=True),
+        CountSpeculation(Speculation.STARTED),
+    )
+
+
+def _may_be_all(utterance: Utterance, rate_hz: int) -> bool:
+    """Whether the caller is silent, and what is recognised speaks of all that was said and sounds finished."""
+    if utterance.open and not utterance.paused or not utterance.results:
+        return False
+    last = utterance.results[-1]
+    if utterance.interim.words and last.through_sample:
+        unheard = utterance.pause.sample - last.through_sample
+        if unheard > UNHEARD_MS * rate_hz // 1000:
+            return False
+    if last.features.asks_repeat:
+        return False
+    return last.features.ending in (Ending.COMPLETE, Ending.NEUTRAL) or not utterance.open
+
+
+def take(step: Step, key: tuple[str, ...]) -> ReplyState | None:
+    """The caller's turn is over: the answer that was begun for just these words, if there is one."""
+    draft = step.state.draft
+    if draft is None:
+        return None
+    if draft.key != key or draft.reply.troubled:
+        discard(step)
+        return None
+    step.state.draft = None
+    step.state.learned.speculation = step.state.learned.speculation.kept()
+    step.do(CountSpeculation(Speculation.ADOPTED))
+    return draft.reply
+
+
+def discard(step: Step) -> None:
+    """Throw the answer away that was begun, if any."""
+    state, draft = step.state, step.state.draft
+    if draft is None:
+        return
+    state.draft = None
+    state.generation += 1
+    characters = sum(len(phrase.text) for phrase in draft.reply.ledger.phrases)
+    state.learned.speculation = state.learned.speculation.lost(characters)
+    step.do(CancelReply(draft.reply.turn, state.generation), CountSpeculation(Speculation.WASTED, characters))
+
+
+def request(system_prompt: str, history: tuple[Message, ...]) -> tuple[Message, ...]:
+    """What the language model is asked."""
+    return (Message(Role.SYSTEM, system_prompt), *history) if system_prompt else history
