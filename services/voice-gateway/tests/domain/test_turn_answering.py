@@ -37,7 +37,7 @@ from voice_gateway.domain.events import (
 )
 from voice_gateway.domain.phases import TRANSITIONS, Phase, diagram
 from voice_gateway.domain.policy import TurnPolicy
-from voice_gateway.domain.turn import MAX_QUEUED_SPEECH
+from voice_gateway.domain.turns import MAX_QUEUED_SPEECH
 
 ANSWER = ("Once upon a time", "there was a harbour.")
 

@@ -15,19 +15,38 @@ MAX_MESSAGES = 1024
 """Messages that may wait to be written. Beyond it the caller does not read, and the call ends."""
 
 
+KEPT_MS = 8_000
+"""Audio kept behind what was sent, to go on from the word at which the caller made the answer pause: at most the lead,
+what a client's loudspeaker is behind, and a word."""
+
+
 @dataclass(slots=True)
 class _Answer:
-    """Audio of one generation that waits to be sent."""
+    """Audio of one answer that waits to be sent."""
 
     turn: int
+    revision: int
+    key: int
+    """The generation that it began with, by which its maker names it."""
     generation: int
+    """What its audio is sent as: a newer one after each pause."""
     clock: PlayoutClock
+    """Of the audio sent as this generation."""
+    base: int = 0
+    """Sample of the answer that this generation began with."""
     chunks: deque[bytes] = field(default_factory=deque)
     offset: int = 0
     """Bytes of the first chunk that are already sent."""
     waiting: int = 0
     """Bytes that wait."""
+    kept: deque[bytes] = field(default_factory=deque)
+    """The newest audio that was sent, in pieces."""
+    kept_bytes: int = 0
     released: bool = False
+    started: bool = False
+    """Its first audio was sent."""
+    paused_at: int | None = None
+    """Samples heard when it was paused."""
     complete: bool = False
     done: asyncio.Event = field(default_factory=asyncio.Event)
     room: asyncio.Event = field(default_factory=asyncio.Event)
@@ -48,6 +67,29 @@ class _Answer:
         self.waiting -= len(taken)
         return taken
 
+    def keep(self, pcm: bytes, limit: int) -> None:
+        """Remember audio that is about to be sent, `limit` bytes at most."""
+        self.kept.append(pcm)
+        self.kept_bytes += len(pcm)
+        while self.kept_bytes - len(self.kept[0]) >= limit:
+            self.kept_bytes -= len(self.kept.popleft())
+
+    def rewind(self, sample: int) -> None:
+        """Go back to `sample` of the answer, or as far as audio was kept: what was sent from there on waits again."""
+        sent = self.base + self.clock.sent
+        sample = min(sent, max(sample, sent - self.kept_bytes // 2))
+        again = b"".join(self.kept)[self.kept_bytes - 2 * (sent - sample) :] if sample < sent else b""
+        if self.offset:
+            self.chunks[0] = self.chunks[0][self.offset :]
+            self.offset = 0
+        if again:
+            self.chunks.appendleft(again)
+            self.waiting += len(again)
+        self.kept.clear()
+        self.kept_bytes = 0
+        self.base = sample
+        self.clock = PlayoutClock(self.clock.sample_rate_hz, self.clock.lead_ms)
+
 
 class Downlink:
     """Everything that goes to the caller passes here, in one task.
@@ -55,6 +97,9 @@ class Downlink:
     Messages are queued without waiting, at most `MAX_MESSAGES`. Audio of the one current generation waits up to
     `buffer_ms`; then its producer waits. Before each frame the generation is looked at, so that `cut` takes effect with
     the next write.
+
+    Ducking is a command to clients that understand it; for others `scale` makes the audio itself quieter, which they hear
+    a lead later.
     """
 
     def __init__(
@@ -67,6 +112,7 @@ class Downlink:
         frame_ms: int,
         lead_ms: int,
         buffer_ms: int,
+        scale: Callable[[bytes, float], bytes] | None = None,
     ) -> None:
         self._transport = transport
         self._clock = clock
@@ -75,6 +121,9 @@ class Downlink:
         self._lead_ms = lead_ms
         self._frame_bytes = 2 * (sample_rate_hz * frame_ms // 1000)
         self._buffer_bytes = 2 * (sample_rate_hz * buffer_ms // 1000)
+        self._kept_bytes = 2 * (sample_rate_hz * KEPT_MS // 1000)
+        self._scale = scale
+        self._gain_db = 0.0
         self._messages: deque[Outbound] = deque()
         self._answer: _Answer | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -97,10 +146,12 @@ class Downlink:
 
     # ---- audio ------------------------------------------------------------------------------------------------------
 
-    def begin(self, turn: int, generation: int) -> None:
-        """Audio of a new generation will come; older audio is dropped."""
+    def begin(self, turn: int, generation: int, revision: int = 0) -> None:
+        """Audio of a new answer will come, called `generation` from now on; older audio is dropped."""
         self._drop()
-        self._answer = _Answer(turn, generation, PlayoutClock(self._sample_rate_hz, self._lead_ms))
+        clock = PlayoutClock(self._sample_rate_hz, self._lead_ms)
+        self._answer = _Answer(turn, revision, generation, generation, clock)
+        self._gain_db = 0.0
 
     def is_current(self, generation: int) -> bool:
         """Whether the generation may still be heard. The tasks of an answer that was cut run for a moment longer."""
@@ -146,12 +197,33 @@ class Downlink:
             message for message in self._messages if not (isinstance(message, AnswerTextOut) and message.turn == turn)
         )
 
+    def pause(self, turn: int, generation: int) -> None:
+        """Send nothing more of the turn's answer until `resume`, and then as `generation`."""
+        answer = self._answer
+        if answer is not None and answer.turn == turn:
+            answer.paused_at = self.heard_samples()
+            answer.generation = generation
+
+    def resume(self, turn: int, from_sample: int) -> None:
+        """Send the answer from `from_sample` of it on, or from where its audio is still kept."""
+        answer = self._answer
+        if answer is not None and answer.turn == turn and answer.paused_at is not None:
+            answer.paused_at = None
+            answer.rewind(from_sample)
+            self._gain_db = 0.0
+            self._wake()
+
+    def duck(self, gain_db: float) -> None:
+        """Make what is sent quieter, or as loud as before (0), for a client that can't do so itself."""
+        self._gain_db = gain_db
+
     def acknowledge(self, generation: int, samples: int) -> bool:
         """The client says what it has played; False when that generation is over."""
-        answer = self._current(generation)
-        if answer is not None:
-            answer.clock.on_ack(samples, self._clock.ms())
-        return answer is not None
+        answer = self._answer
+        if answer is None or answer.generation != generation or answer.paused_at is not None:
+            return False
+        answer.clock.on_ack(samples, self._clock.ms())
+        return True
 
     def hold(self, held: bool) -> None:
         """Stop sending audio, or go on: for a client whose acknowledgements stall."""
@@ -160,8 +232,13 @@ class Downlink:
             self._wake()
 
     def heard_samples(self) -> int:
-        """Samples of the current generation that the caller has heard."""
-        return self._answer.clock.played(self._clock.ms()) if self._answer else 0
+        """Samples of the current answer that the caller has heard."""
+        answer = self._answer
+        if answer is None:
+            return 0
+        if answer.paused_at is not None:
+            return answer.paused_at
+        return answer.base + answer.clock.played(self._clock.ms())
 
     def blocked_ms(self) -> float:
         """How long the write in progress has been waiting."""
@@ -169,7 +246,7 @@ class Downlink:
 
     def unacknowledged_ms(self) -> float:
         """How long acknowledgements of the current generation are overdue."""
-        if self._answer is None or self._answer.done.is_set():
+        if self._answer is None or self._answer.done.is_set() or self._answer.paused_at is not None:
             # Clients acknowledge while audio plays: the last of it may go without.
             return 0.0
         return self._answer.clock.unacknowledged_ms(self._clock.ms())
@@ -197,6 +274,8 @@ class Downlink:
     async def _write_audio(self) -> float | None:
         """Write the frames that are due; give the time of the next look, or None when only a wake-up can change it."""
         while (answer := self._answer) is not None and answer.released and not self._messages:
+            if answer.paused_at is not None:
+                return None
             now_ms = self._clock.ms()
             if not answer.waiting:
                 if not answer.complete:
@@ -217,9 +296,13 @@ class Downlink:
             pcm = answer.take(self._frame_bytes)
             answer.clock.on_sent(len(pcm) // 2, now_ms)
             answer.room.set()
+            answer.keep(pcm, self._kept_bytes)
+            if self._scale is not None and self._gain_db:
+                pcm = self._scale(pcm, self._gain_db)
             await self._write(AudioOut(answer.turn, answer.generation, first_sample, pcm))
-            if first_sample == 0:
-                await self._post(PlaybackStarted(answer.turn))
+            if not answer.started:
+                answer.started = True
+                await self._post(PlaybackStarted(answer.turn, answer.revision))
         if answer is not None and answer.complete and not answer.released and not answer.waiting:
             answer.done.set()
         return None
@@ -247,7 +330,7 @@ class Downlink:
             self._waiter.set_result(None)
 
     def _current(self, generation: int) -> _Answer | None:
-        return self._answer if self._answer is not None and self._answer.generation == generation else None
+        return self._answer if self._answer is not None and self._answer.key == generation else None
 
     def _drop(self) -> None:
         if self._answer is not None:

@@ -24,8 +24,11 @@ from voice_gateway.domain.events import (
     ReplyTextDone,
     ReplyTrouble,
 )
+from voice_gateway.domain.expectation import expectation_of
+from voice_gateway.domain.languages import language_for
 from voice_gateway.domain.phrases import PhraseCutter
 from voice_gateway.domain.speech_text import SpeechCleaner
+from voice_gateway.domain.text_features import Expectation
 
 QUEUED_PHRASES = 8
 """Phrases that wait for synthesis; beyond it the language model's stream is not read."""
@@ -38,6 +41,31 @@ AHEAD_MS_PER_PHRASE = 2_500
 class _Phrase:
     index: int
     text: str
+    expects: Expectation
+
+
+class _Phrasing:
+    """Makes an answer's text into numbered phrases fit to be spoken."""
+
+    def __init__(self, config: CallConfig) -> None:
+        self._cutter = PhraseCutter(config.phrases)
+        self._cleaner = SpeechCleaner(config.tts.language_code)
+        self._language = language_for(config.tts.language_code)
+        self._count = 0
+
+    def push(self, text: str) -> list[_Phrase]:
+        return self._spoken(self._cutter.push(text))
+
+    def flush(self) -> list[_Phrase]:
+        return self._spoken(self._cutter.flush())
+
+    def _spoken(self, cut: list[str]) -> list[_Phrase]:
+        phrases = []
+        for part in cut:
+            if text := self._cleaner.clean(part):
+                phrases.append(_Phrase(self._count, text, expectation_of(text, self._language)))
+                self._count += 1
+        return phrases
 
 
 class Reply:
@@ -57,7 +85,6 @@ class Reply:
         post: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._order = order
-        self._turn = order.turn
         self._call_id = call_id
         self._config = config
         self._output_rate_hz = output_rate_hz
@@ -66,11 +93,25 @@ class Reply:
         self._telemetry = telemetry
         self._post = post
         self._resampler = tools.resampler(config.tts.sample_rate_hz, output_rate_hz)
-        self._cutter = PhraseCutter(config.phrases)
-        self._cleaner = SpeechCleaner(config.tts.language_code)
+        self._phrasing = _Phrasing(config)
         self._phrases: asyncio.Queue[_Phrase | None] = asyncio.Queue(QUEUED_PHRASES)
-        self._cut_phrases = 0
         self._sound = False
+        self._held_text: list[str] | None = [] if isinstance(order, StartReply) and order.speculative else None
+        """Text of a speculative answer; None once it may be sent."""
+
+    @property
+    def _turn(self) -> int:
+        return self._order.turn
+
+    @property
+    def _revision(self) -> int:
+        return self._order.revision
+
+    def adopt(self) -> None:
+        """The turn is over, and as guessed: what was held back may be sent."""
+        held, self._held_text = self._held_text, None
+        if held:
+            self._downlink.post(AnswerTextOut(self._turn, "".join(held)))
 
     async def run(self) -> None:
         """Make the answer, and wait until the caller has heard it."""
@@ -79,20 +120,20 @@ class Reply:
             tasks.create_task(self._speak(), name=f"reply-speech-{self._turn}")
         if self._sound:
             await self._downlink.played_out(self._order.generation)
-        await self._post(ReplyEnded(self._turn))
+        await self._post(ReplyEnded(self._turn, self._revision))
 
     # ---- text -------------------------------------------------------------------------------------------------------
 
     async def _write(self) -> None:
         try:
             if isinstance(self._order, SpeakVerbatim):
-                await self._post(ReplyStarted(self._turn))
+                await self._post(ReplyStarted(self._turn, self._revision))
                 await self._add_text(self._order.text)
             else:
                 await self._ask_model(self._order)
         except BackendError as error:
             await self._report_trouble(error)
-        await self._cut(self._cutter.flush())
+        await self._cut(self._phrasing.flush())
         await self._phrases.put(None)
 
     async def _ask_model(self, order: StartReply) -> None:
@@ -113,23 +154,27 @@ class Reply:
                     continue
                 if not started:
                     started = True
-                    await self._post(ReplyStarted(self._turn))
+                    await self._post(ReplyStarted(self._turn, self._revision))
                 self._telemetry.llm_tokens(1)
                 await self._add_text(delta.text)
-        await self._post(ReplyTextDone(self._turn))
+        await self._post(ReplyTextDone(self._turn, self._revision))
 
     async def _add_text(self, text: str) -> None:
         if not self._downlink.is_current(self._order.generation):
             return
-        self._downlink.post(AnswerTextOut(self._turn, text))
-        await self._cut(self._cutter.push(text))
+        if self._held_text is None:
+            self._downlink.post(AnswerTextOut(self._turn, text))
+        else:
+            self._held_text.append(text)
+        await self._cut(self._phrasing.push(text))
 
-    async def _cut(self, phrases: list[str]) -> None:
+    async def _cut(self, phrases: list[_Phrase]) -> None:
         for phrase in phrases:
-            if spoken := self._cleaner.clean(phrase):
-                index, self._cut_phrases = self._cut_phrases, self._cut_phrases + 1
-                await self._post(PhraseCut(self._turn, index, spoken, len(spoken)))
-                await self._phrases.put(_Phrase(index, spoken))
+            text = phrase.text
+            await self._post(
+                PhraseCut(self._turn, phrase.index, text, len(text), phrase.expects, self._revision)
+            )
+            await self._phrases.put(phrase)
 
     # ---- speech -----------------------------------------------------------------------------------------------------
 
@@ -173,8 +218,11 @@ class Reply:
                 samples += await self._feed(chunk)
         if not received:
             message = "The voice gave no sound for part of the answer; it may not speak this language."
-            await self._post(ReplyTrouble(self._turn, "tts", "TTS_NO_AUDIO", message, retryable=False))
-        await self._post(PhraseAudio(self._turn, phrase.index, samples, tuple(word_ends)))
+            trouble = ReplyTrouble(
+                self._turn, "tts", "TTS_NO_AUDIO", message, retryable=False, revision=self._revision
+            )
+            await self._post(trouble)
+        await self._post(PhraseAudio(self._turn, phrase.index, samples, tuple(word_ends), self._revision))
 
     async def _feed(self, chunk: SpeechChunk) -> int:
         pcm = chunk.pcm if self._resampler is None else self._resampler.process(chunk.pcm)
@@ -182,9 +230,11 @@ class Reply:
             await self._downlink.feed(self._order.generation, pcm)
             if not self._sound:
                 self._sound = True
-                await self._post(AudioReady(self._turn))
+                await self._post(AudioReady(self._turn, self._revision))
         return len(pcm) // 2
 
     async def _report_trouble(self, error: BackendError) -> None:
         self._telemetry.backend_error(error.kind, error.reason)
-        await self._post(ReplyTrouble(self._turn, error.kind, error.reason, str(error), error.retryable))
+        await self._post(
+            ReplyTrouble(self._turn, error.kind, error.reason, str(error), error.retryable, self._revision)
+        )

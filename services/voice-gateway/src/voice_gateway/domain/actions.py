@@ -152,6 +152,7 @@ class SpeakVerbatim:
     text: str
     canned: Canned | None = None
     """Play this apology instead."""
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def progress(step: Step, event: Progress) -> None:
             reply.ledger = reply.ledger.with_audio(event.index, event.samples, event.word_ends)
         case AudioReady():
             reply.ready, reply.marks.audio_ready_ms = True, step.now
-            if reply is state.reply and not held_back(state):
+            if reply is state.reply and not _held_back(state, reply):
                 release(step, reply)
         case PlaybackStarted():
             reply.audible, reply.marks.playback_ms = True, step.now
@@ -93,9 +93,15 @@ def _reply_of(state: CallState, turn: int, revision: int) -> ReplyState | None:
     return next((r for r in candidates if r is not None and (r.turn, r.revision) == (turn, revision)), None)
 
 
-def held_back(state: CallState) -> bool:
+def interruptible(state: CallState, reply: ReplyState) -> bool:
+    """Whether speech stops this answer."""
+    return state.policy.interruptible and not reply.uninterruptible
+
+
+def _held_back(state: CallState, reply: ReplyState) -> bool:
     """Whether an answer may not begin now: the caller is making a sound, or the call is on hold."""
-    return state.agenda.held or state.phase in (Phase.INTERRUPTING, Phase.PAUSED)
+    speaking = state.phase in (Phase.INTERRUPTING, Phase.PAUSED) and interruptible(state, reply)
+    return state.agenda.held or speaking
 
 
 def release(step: Step, reply: ReplyState) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from voice_gateway.domain.conversation import Message
 from voice_gateway.domain.endpointing import CallerPace
-from voice_gateway.domain.events import AsrResult, SpeakRequest
+from voice_gateway.domain.events import NO_FEATURES, AsrResult, SpeakRequest
 from voice_gateway.domain.heard import HeardLedger
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
@@ -18,7 +18,7 @@ class Recognised:
 
     text: str
     words: int
-    features: TextFeatures = TextFeatures()
+    features: TextFeatures = NO_FEATURES
     through_sample: int = 0
     """It speaks of the audio before this sample; 0 where the server did not say."""
 

@@ -29,9 +29,12 @@ def consider(step: Step) -> None:
     if state.draft is not None:
         discard(step)
     last = state.utterances[-1]
-    if not key or not _may_be_all(last, state.opened.input_sample_rate_hz) or not state.learned.speculation.allows(state.policy.speculation):
+    budget = state.learned.speculation
+    if not key or not _may_be_all(last, state.opened.input_sample_rate_hz):
         return
-    state.learned.speculation = state.learned.speculation.begun()
+    if not budget.allows(state.policy.speculation):
+        return
+    state.learned.speculation = budget.begun()
     revision = state.learned.speculation.revisions
     reply = answering.new_reply(
         state, state.turn + 1, "", speech_end_ms=last.speech_end_ms, now=step.now, revision=revision
@@ -47,7 +50,7 @@ def consider(step: Step) -> None:
 
 def _may_be_all(utterance: Utterance, rate_hz: int) -> bool:
     """Whether the caller is silent, and what is recognised speaks of all that was said and sounds finished."""
-    if utterance.open and not utterance.paused or not utterance.results:
+    if (utterance.open and not utterance.paused) or not utterance.results:
         return False
     last = utterance.results[-1]
     if utterance.interim.words and last.through_sample:

@@ -15,10 +15,38 @@ LOOK_BACK_WORDS = 10
 """How far back a word such as "number" or "email" announces what is said now."""
 
 TOP_LEVEL_DOMAINS = frozenset(
-    "com org net edu gov io ai co uk de fr es it pt br in eu info biz dev app me us ca au".split()
+    [
+        "com",
+        "org",
+        "net",
+        "edu",
+        "gov",
+        "io",
+        "ai",
+        "co",
+        "uk",
+        "de",
+        "fr",
+        "es",
+        "it",
+        "pt",
+        "br",
+        "in",
+        "eu",
+        "info",
+        "biz",
+        "dev",
+        "app",
+        "me",
+        "us",
+        "ca",
+        "au",
+    ]
 )
 
-PROVIDERS = frozenset("gmail googlemail hotmail outlook yahoo icloud protonmail proton gmx aol live".split())
+PROVIDERS = frozenset(
+    ["gmail", "googlemail", "hotmail", "outlook", "yahoo", "icloud", "protonmail", "proton", "gmx", "aol", "live"]
+)
 """Names of mail providers: with an "at" before them, an address."""
 
 _QUANTITY = re.compile(

@@ -16,6 +16,10 @@ from enum import StrEnum
 from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
 from voice_gateway.domain.text_features import Expectation, TextFeatures
 
+NO_FEATURES = TextFeatures()
+
+NOTHING_UNASKED = ConversationPolicy()
+
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
@@ -68,7 +72,7 @@ class AsrResult:
     """Riva's two-pass end of utterance: an interim result with stability 1.0."""
     through_sample: int = 0
     """It speaks of the audio before this sample; 0 where the server does not say."""
-    features: TextFeatures = TextFeatures()
+    features: TextFeatures = NO_FEATURES
     heard_samples: int = 0
 
 
@@ -101,7 +105,7 @@ class TextTurn:
     text: str
     words: int
     heard_samples: int = 0
-    features: TextFeatures = TextFeatures()
+    features: TextFeatures = NO_FEATURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +244,7 @@ class Retuned:
     policy: TurnPolicy
     system_prompt: str
     history_tokens: int
-    conversation: ConversationPolicy = ConversationPolicy()
+    conversation: ConversationPolicy = NOTHING_UNASKED
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,7 @@ class HeardLedger:
         return " ".join(part for part in heard if part)
 
     def word_boundary(self, samples: int) -> int:
-        """Where the word that plays at `samples` begins: there an answer that was paused goes on. Between two words it is
-        where the later one begins. Never after `samples`.
-        """
+        """Where the word that plays at `samples` begins: there a paused answer goes on. Never after `samples`."""
         start = 0
         for phrase in self.phrases:
             if phrase.samples == 0:

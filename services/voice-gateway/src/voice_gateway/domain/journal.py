@@ -4,7 +4,7 @@ A journal holds the state that the call began with and every (now, event) since.
 so replaying a journal gives the same actions. Redacted, it holds numbers in place of words and replays to the same
 decisions, since the machine decides on counts (`words`, `characters`), never on text.
 
-One journal is one JSON document a line: a head, then an entry an event. Version 1.
+One journal is one JSON document a line: a head, then an entry an event. Version 2.
 """
 
 import json
@@ -16,10 +16,20 @@ from voice_gateway.domain.actions import Action
 from voice_gateway.domain.call_state import CallState
 from voice_gateway.domain.codec import MalformedDataError, decode, encode
 from voice_gateway.domain.conversation import Message
-from voice_gateway.domain.events import AsrResult, CallStarted, Event, PhraseCut, Retuned, SpeakRequest, TextTurn
+from voice_gateway.domain.events import (
+    AsrResult,
+    CallStarted,
+    Event,
+    KeyPressed,
+    PhraseCut,
+    Retuned,
+    SpeakRequest,
+    TextTurn,
+)
+from voice_gateway.domain.heard import HeardLedger
 from voice_gateway.domain.turn import TurnMachine
 
-VERSION = 1
+VERSION = 2
 
 DEFAULT_CAPACITY = 4096
 """Events kept of one call: about ten minutes of busy conversation, some 400 kB."""
@@ -106,6 +116,8 @@ def redacted_event(event: Event) -> Event:
     match event:
         case AsrResult() | TextTurn() | SpeakRequest() | PhraseCut():
             return replace(event, text=redacted_text(event.text))
+        case KeyPressed():
+            return replace(event, key="x")
         case Retuned() | CallStarted():
             return replace(event, system_prompt=redacted_text(event.system_prompt))
         case _:
@@ -117,18 +129,25 @@ def redacted_state(state: CallState) -> CallState:
     copied: CallState = decode(CallState, encode(state))
     copied.tuning = replace(copied.tuning, system_prompt=redacted_text(copied.tuning.system_prompt))
     copied.history = tuple(_redacted_message(message) for message in copied.history)
-    copied.queued_speech = tuple(replace(item, text=redacted_text(item.text)) for item in copied.queued_speech)
+    agenda = copied.agenda
+    agenda.queued_speech = tuple(replace(item, text=redacted_text(item.text)) for item in agenda.queued_speech)
+    agenda.keys = redacted_text(agenda.keys)
+    copied.learned.last_answer = redacted_text(copied.learned.last_answer)
     for utterance in copied.utterances:
-        utterance.finals = tuple(redacted_text(text) for text in utterance.finals)
-        utterance.interim = redacted_text(utterance.interim)
-    if copied.reply is not None:
-        phrases = tuple(replace(phrase, text=redacted_text(phrase.text)) for phrase in copied.reply.ledger.phrases)
-        copied.reply.ledger = replace(copied.reply.ledger, phrases=phrases)
+        utterance.finals = tuple(replace(result, text=redacted_text(result.text)) for result in utterance.finals)
+        utterance.interim = replace(utterance.interim, text=redacted_text(utterance.interim.text))
+    for reply in (copied.reply, copied.draft.reply if copied.draft else None):
+        if reply is not None:
+            reply.ledger = _redacted_ledger(reply.ledger)
     if copied.cut is not None:
-        phrases = tuple(replace(phrase, text=redacted_text(phrase.text)) for phrase in copied.cut.ledger.phrases)
-        ledger = replace(copied.cut.ledger, phrases=phrases)
-        copied.cut = replace(copied.cut, ledger=ledger, message=_redacted_message(copied.cut.message))
+        copied.cut = replace(
+            copied.cut, ledger=_redacted_ledger(copied.cut.ledger), message=_redacted_message(copied.cut.message)
+        )
     return copied
+
+
+def _redacted_ledger(ledger: HeardLedger) -> HeardLedger:
+    return replace(ledger, phrases=tuple(replace(item, text=redacted_text(item.text)) for item in ledger.phrases))
 
 
 def _redacted_message(message: Message) -> Message:

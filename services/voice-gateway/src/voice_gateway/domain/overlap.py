@@ -2,9 +2,9 @@
 
     100 ms of speech    the answer is ducked, or held back if it is not yet audible
     200 ms              it is paused; the client throws away what it has not played
-    then                words that are no backchannel and no echo stop it, as does an always-interrupt phrase at any time,
-                        and 700 ms of speech whatever is recognised; silence without such words lets it go on, from the
-                        word where it paused
+    then                words that are no backchannel and no echo stop it, as does an always-interrupt phrase at any
+                        time, and 700 ms of speech whatever is recognised; silence without such words lets it go on,
+                        from the word where it paused
 
 What the recogniser says late, after the answer went on, still counts.
 """
@@ -44,12 +44,7 @@ def verdict(state: CallState) -> Verdict:
     return Verdict.DOUBTFUL if results else Verdict.SILENT
 
 
-def interruptible(state: CallState, reply: ReplyState) -> bool:
-    """Whether speech stops this answer."""
-    return state.policy.interruptible and not reply.uninterruptible
-
-
-# ---- speech -------------------------------------------------------------------------------------------------------------
+# ---- speech ----------------------------------------------------------------------------------------------------------
 
 
 def edge(step: Step, event: Speech, reply: ReplyState) -> None:
@@ -58,7 +53,7 @@ def edge(step: Step, event: Speech, reply: ReplyState) -> None:
     if event.edge is SpeechEdge.STARTED:
         if utterances.begin(step, event) and state.phase is not Phase.PAUSED:
             state.phase = Phase.INTERRUPTING
-            if interruptible(state, reply):
+            if answering.interruptible(state, reply):
                 answering.duck(step, reply)
         return
     utterance = state.open_utterance()
@@ -67,9 +62,9 @@ def edge(step: Step, event: Speech, reply: ReplyState) -> None:
     match event.edge:
         case SpeechEdge.CONFIRMED:
             utterance.confirmed = True
-            if state.phase is Phase.INTERRUPTING and interruptible(state, reply):
+            if state.phase is Phase.INTERRUPTING and answering.interruptible(state, reply):
                 state.phase = Phase.PAUSED
-                if reply.audible:
+                if reply.released:
                     answering.pause(step, reply, event.heard_samples)
                 _decide(step, event.heard_samples)
         case SpeechEdge.CONTINUED:
@@ -79,7 +74,7 @@ def edge(step: Step, event: Speech, reply: ReplyState) -> None:
             _fell_silent(step, utterance, event.heard_samples)
         case SpeechEdge.PAUSED:
             utterance.fall_silent(event.audio_sample, event.at_ms)
-        case SpeechEdge.MISFIRE | SpeechEdge.ENDED if not interruptible(state, reply):
+        case SpeechEdge.MISFIRE | SpeechEdge.ENDED if not answering.interruptible(state, reply):
             # Speech over an answer that nothing may stop is not listened to, unless it outlasts the answer.
             forget(step)
         case SpeechEdge.MISFIRE | SpeechEdge.ENDED:
@@ -97,7 +92,7 @@ def _fell_silent(step: Step, utterance: Utterance, heard_samples: int) -> None:
 
 def input_closed(step: Step, utterance: Utterance, reply: ReplyState) -> None:
     """The audio ends in the middle of speech over the answer."""
-    if not interruptible(step.state, reply):
+    if not answering.interruptible(step.state, reply):
         forget(step)
         return
     utterances.finish(step, utterance, "end_of_audio")
@@ -106,7 +101,7 @@ def input_closed(step: Step, utterance: Utterance, reply: ReplyState) -> None:
     _decide(step, 0)
 
 
-# ---- what was recognised ------------------------------------------------------------------------------------------------
+# ---- what was recognised ---------------------------------------------------------------------------------------------
 
 
 def recognised(step: Step, event: AsrResult, utterance: Utterance) -> None:
@@ -128,14 +123,14 @@ def _decide(step: Step, heard_samples: int) -> None:
     if reply is None or not state.utterances:
         return
     ruling = verdict(state)
-    if ruling is Verdict.INTERRUPTS and interruptible(state, reply):
+    if ruling is Verdict.INTERRUPTS and answering.interruptible(state, reply):
         take_turn(step, heard_samples)
         return
     if state.open_utterance() is None and all(utterance.done for utterance in state.utterances):
         forget(step)
 
 
-# ---- decisions ----------------------------------------------------------------------------------------------------------
+# ---- decisions -------------------------------------------------------------------------------------------------------
 
 
 def take_turn(step: Step, heard_samples: int) -> None:
@@ -189,7 +184,7 @@ def after_answer(step: Step) -> None:
         turns.listen(step)
 
 
-# ---- time ---------------------------------------------------------------------------------------------------------------
+# ---- time ------------------------------------------------------------------------------------------------------------
 
 
 def deadline(state: CallState) -> int | None:

@@ -24,7 +24,7 @@ def greet(step: Step) -> None:
         turns.listen(step)
 
 
-# ---- time ---------------------------------------------------------------------------------------------------------------
+# ---- time ------------------------------------------------------------------------------------------------------------
 
 
 def deadlines(state: CallState) -> list[int]:
@@ -69,14 +69,14 @@ def tick(step: Step) -> None:
             turns.listen(step)
 
 
-# ---- keys ---------------------------------------------------------------------------------------------------------------
+# ---- keys ------------------------------------------------------------------------------------------------------------
 
 
 def key_pressed(step: Step, event: KeyPressed) -> None:
     """A key of the telephone's keypad. Keys are a turn of their own; they stop an answer as speech does."""
     state, agenda = step.state, step.state.agenda
     reply = state.reply
-    if reply is not None and overlap.interruptible(state, reply):
+    if reply is not None and answering.interruptible(state, reply):
         answering.interrupt(step, event.heard_samples)
         turns.drop_utterances(step)
         turns.listen(step)
@@ -107,7 +107,7 @@ def take_typed(step: Step, text: str, heard_samples: int, *, rule: str, repeat: 
     turns.commit(step, whole, rule, speech_end_ms=step.now, repeat=repeat and not spoken)
 
 
-# ---- hold ---------------------------------------------------------------------------------------------------------------
+# ---- hold ------------------------------------------------------------------------------------------------------------
 
 
 def hold(step: Step, heard_samples: int) -> None:
@@ -119,7 +119,7 @@ def hold(step: Step, heard_samples: int) -> None:
     if reply is not None and state.phase in (Phase.INTERRUPTING, Phase.PAUSED):
         overlap.forget(step)
     state.agenda.held = True
-    if reply is not None and reply.audible and reply.paused is None:
+    if reply is not None and reply.released and reply.paused is None:
         answering.pause(step, reply, heard_samples)
     elif state.phase is Phase.HEARING:
         if (utterance := state.open_utterance()) and not utterance.paused:

@@ -140,7 +140,13 @@ def _dispatch(step: Step, event: Event) -> None:
         case InputClosed():
             _input_closed(step)
         case (
-            ReplyStarted() | ReplyTextDone() | PhraseCut() | PhraseAudio() | AudioReady() | PlaybackStarted() | ReplyTrouble()
+            ReplyStarted()
+            | ReplyTextDone()
+            | PhraseCut()
+            | PhraseAudio()
+            | AudioReady()
+            | PlaybackStarted()
+            | ReplyTrouble()
         ):
             answering.progress(step, event)
         case ReplyEnded():
@@ -278,7 +284,7 @@ def _asked(step: Step, event: Asked) -> None:
 def _commit_audio(step: Step, heard_samples: int) -> None:
     state = step.state
     if state.phase in OVER_ANSWER and (reply := state.reply):
-        if not overlap.interruptible(state, reply):
+        if not answering.interruptible(state, reply):
             overlap.forget(step)
             return
         overlap.take_turn(step, heard_samples)

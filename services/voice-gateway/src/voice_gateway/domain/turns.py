@@ -58,6 +58,7 @@ def commit(
     state = step.state
     drafted = drafts.take(step, key)
     state.learned.speculation = state.learned.speculation.turn_over()
+    state.learned.pace = state.learned.pace.after_turn()
     state.agenda.reprompts = 0
     answering.keep(state, append_user(state.history, text, tokens=state.tuning.history_tokens))
     state.turn += 1

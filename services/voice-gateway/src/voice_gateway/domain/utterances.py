@@ -38,9 +38,7 @@ def begin(step: Step, event: Speech) -> bool:
     state.utterance += 1
     if len(state.utterances) >= MAX_UTTERANCES:
         _fold_oldest(step)
-    utterance = Utterance(
-        state.utterance, event.at_ms, speech_end_ms=event.at_ms, stretch_sample=event.audio_sample
-    )
+    utterance = Utterance(state.utterance, event.at_ms, speech_end_ms=event.at_ms, stretch_sample=event.audio_sample)
     state.utterances.append(utterance)
     step.do(OpenAsr(state.utterance, event.audio_sample))
     return True
@@ -84,7 +82,7 @@ def _learn_pause(step: Step, pause_ms: int) -> None:
     step.state.learned.pace = step.state.learned.pace.after_pause(max(0, pause_ms))
 
 
-# ---- the end of the turn ------------------------------------------------------------------------------------------------
+# ---- the end of the turn ---------------------------------------------------------------------------------------------
 
 
 def _weigh(step: Step, utterance: Utterance) -> None:
@@ -159,7 +157,7 @@ def lost_patience(step: Step, utterance: Utterance) -> None:
     step.do(RememberNoForceEou(), FinalizeAsr(utterance.number, half_close=True))
 
 
-# ---- what was recognised ------------------------------------------------------------------------------------------------
+# ---- what was recognised ---------------------------------------------------------------------------------------------
 
 
 def recognised(step: Step, event: AsrResult, utterance: Utterance) -> None:
@@ -170,7 +168,7 @@ def recognised(step: Step, event: AsrResult, utterance: Utterance) -> None:
         settle(step)
     elif utterance.open and utterance.paused:
         _weigh(step, utterance)
-        if event.first_pass_end and utterance.open and _quick(step, utterance):
+        if event.first_pass_end and not utterance.ended_by and _quick(step, utterance):
             end(step, "asr_first_pass")
     if state.phase in (Phase.HEARING, Phase.ENDPOINTING):
         show(step)
