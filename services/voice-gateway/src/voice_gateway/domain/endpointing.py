@@ -1,19 +1,20 @@
-"""When a pause ends the caller's turn: rules over the features of the text, the question asked and the caller's own pace."""
+"""When a pause ends the caller's turn: rules over the features of the text, the question asked and the caller's own
+pace."""
 
 from dataclasses import dataclass, replace
 
 from voice_gateway.domain.text_features import Ending, Expectation, TextFeatures
 
 PACE_MEMORY = 0.8
-"""Weight of what is known of the caller's pauses against a new one. LiveKit's dynamic endpointing has 0.9 (voice/endpointing.py);
-a call has a few dozen pauses, so a little less memory follows the caller sooner."""
+"""Weight of what is known of the caller's pauses against a new one. LiveKit's dynamic endpointing has 0.9
+(voice/endpointing.py); a call has a few dozen pauses, so a little less memory follows the caller sooner."""
 
 CUT_IN_MEMORY = 0.5
 """The same after we cut in: one such mistake weighs as much as several pauses."""
 
 USUAL_PAUSE_MS = 350.0
-"""Pause inside a turn, bridged at the usual waits, of a caller with scale 1. Between the soft end (120) and the endpoint
-silence (500): pauses that were bridged are by nature shorter than the wait."""
+"""Pause inside a turn, bridged at the usual waits, of a caller with scale 1. Between the soft end (120) and the
+endpoint silence (500): pauses that were bridged are by nature shorter than the wait."""
 
 PACE_TRUST = 3.0
 """Pauses after which the caller's own pace counts half."""
@@ -75,10 +76,11 @@ class EndpointPolicy:
     neutral_ms: int = 500
     """Nothing speaks for or against an end; NVIDIA's agents and LiveKit wait 400 to 500."""
     trailing_ms: int = 1_200
-    """More was to come. HF's speech-to-speech waits up to 2,000 where its model says "incomplete", LiveKit 2,500 to 3,000;
-    people seldom hesitate for more than a second without a filler."""
+    """More was to come. HF's speech-to-speech waits up to 2,000 where its model says "incomplete", LiveKit 2,500 to
+    3,000; people seldom hesitate for more than a second without a filler."""
     digits_ms: int = 1_500
-    """Numbers are read in groups, with a breath, or a look at a card, between them. LiveKit's users ask for it (agents/issues/3701)."""
+    """Numbers are read in groups, with a breath, or a look at a card, between them. LiveKit's users ask for it
+    (agents/issues/3701)."""
     digits_asked_ms: int = 2_000
     """The assistant asked for a number and it is shorter than usual."""
     digits_enough_ms: int = 500
@@ -122,10 +124,9 @@ def silence_for(
 ) -> EndpointChoice:
     """Silence after which the turn ends, given what was heard so far.
 
-    `turn_complete` is a turn model's probability that the caller is done, where there is one. It decides where the words
-    do not: it shortens a neutral wait or stretches a neutral, complete or wordless one, and never touches numbers,
-    spelling and addresses.
-    """
+    `turn_complete` is a turn model's probability that the caller is done, where there is one. It decides where the
+    words do not: it shortens a neutral wait or stretches a neutral, complete or wordless one, and never touches
+    numbers, spelling and addresses."""
     rule, silence_ms = _by_text(features, expected, policy)
     if turn_complete is not None:
         if turn_complete >= policy.turn_model_threshold:

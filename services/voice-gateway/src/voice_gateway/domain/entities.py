@@ -1,52 +1,23 @@
 """Numbers, spelled letters and addresses that a caller is in the middle of.
 
-Recognisers write them in two ways: as said ("four one five", "john dot smith at") or, with inverse text normalisation, as
-written ("415", "4 1 5", "john.smith@"). Both are read. A wrong guess costs time, never words: it makes the wait longer.
-"""
+Recognisers write them in two ways: as said ("four one five", "john dot smith at") or, with inverse text
+normalisation, as written ("415", "4 1 5", "john.smith@"). Both are read. A wrong guess costs time, never words: it
+makes the wait longer."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
-from voice_gateway.domain.languages.tables import EntityWords, Language
+from voice_gateway.domain.languages.tables import EntityWords, Language, bag
 
 LOOK_BACK_WORDS = 10
 """How far back a word such as "number" or "email" announces what is said now."""
 
-TOP_LEVEL_DOMAINS = frozenset(
-    [
-        "com",
-        "org",
-        "net",
-        "edu",
-        "gov",
-        "io",
-        "ai",
-        "co",
-        "uk",
-        "de",
-        "fr",
-        "es",
-        "it",
-        "pt",
-        "br",
-        "in",
-        "eu",
-        "info",
-        "biz",
-        "dev",
-        "app",
-        "me",
-        "us",
-        "ca",
-        "au",
-    ]
-)
+TOP_LEVEL_DOMAINS = bag("com org net edu gov io ai co uk de fr es it pt br in eu info biz dev app me us ca au")
 
-PROVIDERS = frozenset(
-    ["gmail", "googlemail", "hotmail", "outlook", "yahoo", "icloud", "protonmail", "proton", "gmx", "aol", "live"]
-)
+PROVIDERS = bag("gmail googlemail hotmail outlook yahoo icloud protonmail proton gmx aol live")
 """Names of mail providers: with an "at" before them, an address."""
 
 _QUANTITY = re.compile(
@@ -94,6 +65,8 @@ class _Run:
     items: int = 0
     singles: int = 0
     """Items of one digit."""
+    examples: int = 0
+    """Letters with an example: "s as in sam"."""
     certain: bool = False
     """Something in it is more than an "oh" or an "a"."""
 
@@ -106,17 +79,19 @@ def entity_at_end(text: str, words: Sequence[str], language: Language) -> Entity
     address = _address(text, words, entities)
     if address is not EntityKind.NONE:
         return Entity(address)
-    if not _may_end_run(words[-1], entities) and not (entities.letter_as and len(words) > 2 and len(words[-3]) == 1):
-        if len(words) < 3 or len(words[-2]) != 1:
-            return NO_ENTITY
+    if not _may_end_run(words[-1], entities) and _example(words, len(words) - 1, entities) is None:
+        return NO_ENTITY
     if text[-1:] == "?" or _QUANTITY.search(text):
         return NO_ENTITY
     run = _run(words, entities)
     if not run.items or not run.certain:
         return NO_ENTITY
+    if run.start and run.items > 1 and words[run.start] in entities.letter_words:
+        # "it is a b": the "a" is an article.
+        run.start, run.items, run.word_letters = run.start + 1, run.items - 1, run.word_letters - 1
     characters = run.digits + run.letters + run.word_letters
     before = words[: run.start]
-    if run.letters or (run.word_letters > 1 and run.items > 2):
+    if run.letters or run.examples or (run.word_letters > 1 and run.items > 2):
         return Entity(EntityKind.SPELLING if _spells(words, run, before, entities) else EntityKind.NONE, characters)
     return Entity(EntityKind.DIGITS if _reads_number(run, before, language) else EntityKind.NONE, characters)
 
@@ -148,7 +123,7 @@ def _run(words: Sequence[str], entities: EntityWords) -> _Run:
         elif (skipped := _example(words, at, entities)) is not None:
             _add_letter(run, words[at - skipped], entities)
             run.certain = True
-            run.letters += words[at - skipped] in entities.letter_words
+            run.examples += 1
             step = skipped + 1
         else:
             break
@@ -203,6 +178,8 @@ def _spells(words: Sequence[str], run: _Run, before: Sequence[str], entities: En
         return False
     if not entities.spell_leads.isdisjoint(before[-LOOK_BACK_WORDS:]):
         return True
+    if run.examples:
+        return True
     return run.items >= 2 and (run.digits == run.singles or run.items >= 3)
 
 
@@ -231,9 +208,7 @@ def _address(text: str, words: Sequence[str], entities: EntityWords) -> EntityKi
     has_dot = not seen.isdisjoint(entities.dot_words)
     has_sign = not seen.isdisjoint(entities.address_signs)
     lead = next((at for at, word in enumerate(recent) if word in entities.email_leads), None)
-    provider = any(
-        pair[0] in entities.at_words and pair[1] in PROVIDERS for pair in zip(recent, recent[1:], strict=False)
-    )
+    provider = any(pair[0] in entities.at_words and pair[1] in PROVIDERS for pair in pairwise(recent))
     announced = lead is not None and not seen.isdisjoint(entities.is_words)
     if not (has_sign or provider or (has_at and has_dot) or announced or (lead is not None and has_at)):
         if len(words) < 2 or words[-2] not in entities.dot_words or words[-1] not in TOP_LEVEL_DOMAINS:

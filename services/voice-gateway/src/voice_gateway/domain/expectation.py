@@ -74,9 +74,9 @@ def _of_question(question: str, language: Language) -> Expectation:
     last_clause = words_of(question.rpartition(",")[2]) if "," in question else []
     if last_clause and asking.tags.cover(last_clause):
         return Expectation.YES_NO
-    near = words if table.anywhere else words[:_START_WORDS]
-    is_open = not table.open_words.isdisjoint(near)
     starts_yes_no = bool(asking.starts.lengths_at(words, 0))
+    near = words[int(starts_yes_no) :] if table.anywhere else words[:_START_WORDS]
+    is_open = not table.open_words.isdisjoint(near) and (table.anywhere or not starts_yes_no)
     asks = not table.ask_verbs.isdisjoint(words)
     if is_open or asks or (len(words) <= _FRAGMENT_WORDS and not starts_yes_no):
         kind = _kind(words, language)

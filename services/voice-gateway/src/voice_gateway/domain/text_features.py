@@ -1,5 +1,5 @@
-"""What the turn machine is told of a text. It decides on these features and never on words, so that a journal whose words
-are redacted replays to the same actions.
+"""What the turn machine is told of a text. It decides on these features and never on words, so that a journal whose
+words are redacted replays to the same actions.
 
 A call costs some tens of microseconds; it is made for every interim result.
 """
@@ -22,8 +22,8 @@ MAX_BACKCHANNEL_WORDS = 8
 """Longer runs of "yeah" and "right" want the floor."""
 
 _SOUND_MARK = re.compile(r"\[[^\]\d]*\]|\([^)\d]*\)|<[^>\d]*>|\*[^*\d]+\*|\+\+[^+\d]*\+\+|[♪♫]+")
-"""How recognisers write sounds that are no words: "[laughter]", "(coughs)", "<unk>", "++NOISE++". With a digit in it, it
-may be a telephone number: "(415) 555"."""
+"""How recognisers write sounds that are no words: "[laughter]", "(coughs)", "<unk>", "++NOISE++". With a digit in it,
+it may be a telephone number: "(415) 555"."""
 
 _LONG_DRAWN = re.compile(r"([^\W\d_])\1\1+")
 
@@ -65,7 +65,8 @@ class TextFeatures:
     key: str = ""
     """Fingerprint of the normalised words, 16 hex digits; empty where there are no words. See `fingerprint`."""
     echo: float = 0.0
-    """How much of it is in what was just played, 0 to 1; see `domain/echo.py`. Filled in by whoever knows what was played."""
+    """How much of it is in what was just played, 0 to 1; see `domain/echo.py`. Filled in by whoever knows what was
+    played."""
 
 
 class _Rules:
@@ -79,6 +80,7 @@ class _Rules:
         self.repeat = PhraseSet(lists.repeat)
         self.answers = PhraseSet((*lists.never, *endings.answers))
         self.unfinished = PhraseSet(endings.unfinished)
+        self.finished = PhraseSet(endings.finished)
         self.starts = PhraseSet(endings.starts)
 
 
@@ -92,10 +94,9 @@ def features_of(
 ) -> TextFeatures:
     """The features of what a recogniser heard.
 
-    `final` tells a final result from an interim one: at the end of an interim result a full stop may be no more than the
-    recogniser's habit. `salt` is for the fingerprint. `lists` are the operator's phrases, added to the language's or in
-    their place. Never raises.
-    """
+    `final` tells a final result from an interim one: at the end of an interim result a full stop may be no more than
+    the recogniser's habit. `salt` is for the fingerprint. `lists` are the operator's phrases, added to the language's
+    or in their place. Never raises."""
     rules = _rules(language, lists)
     bare = _SOUND_MARK.sub(" ", text).strip()
     words = words_of(bare)
@@ -104,23 +105,22 @@ def features_of(
     if _LONG_DRAWN.search(bare):
         words = [_short(word, rules.interjections) for word in words]
     fillers = language.endings.fillers
-    spoken = [word for word in words if word not in fillers]
     solid = _without_last(words, fillers)
     entity = entity_at_end(bare, solid, language)
     return TextFeatures(
         words=len(words),
         backchannel=len(words) <= MAX_BACKCHANNEL_WORDS and rules.backchannel.cover(words),
         stop=_stops(bare, words, language, rules),
-        ending=_ending(bare, words, entity, language, rules, final),
+        ending=_ending(bare, words, entity, language, rules, final=final),
         digits=entity.characters,
-        asks_repeat=rules.repeat.cover(_whole(spoken, language.endings.openers, rules.repeat)),
+        asks_repeat=_asks_repeat(words, language, rules),
         key=fingerprint(words, language, salt),
     )
 
 
 def fingerprint(words: Sequence[str], language: Language, salt: str) -> str:
-    """Tells whether two texts say the same, without keeping their words: BLAKE2b, 64 bits, of the words without fillers,
-    with number words as digits and digits joined ("four one five", "4 1 5" and "415" are alike).
+    """Tells whether two texts say the same, without keeping their words: BLAKE2b, 64 bits, of the words without
+    fillers, with number words as digits and digits joined ("four one five", "4 1 5" and "415" are alike).
 
     Give every call a random `salt` of its own: without one, whoever has a redacted journal can find the words again by
     trying likely sentences. The salt must not be written where the journal is.
@@ -168,12 +168,19 @@ def _without_last(words: list[str], dropped: frozenset[str]) -> list[str]:
     return words[:end]
 
 
-def _whole(words: list[str], openers: frozenset[str], phrases: PhraseSet) -> list[str]:
-    """The words from the first that begins a listed phrase, where only openers come before it; without polite ends."""
+def _asks_repeat(words: list[str], language: Language, rules: _Rules) -> bool:
+    """Nothing but the request: "sorry, can you say that again please", and not "repeat that order for my friend"."""
+    endings = language.endings
     start = 0
-    while start < len(words) - 1 and words[start] in openers and not phrases.lengths_at(words, start):
+    while start < len(words) - 1 and not rules.repeat.lengths_at(words, start):
+        if words[start] not in endings.openers and words[start] not in endings.fillers:
+            return False
         start += 1
-    return words[start:]
+    rest = words[start:]
+    if start and words[start - 1] in endings.fillers and len(rest) == 1:
+        # "uh huh" is a nod, "huh?" is not.
+        return False
+    return rules.repeat.cover(rest) or rules.repeat.cover(_without_last(rest, endings.closers))
 
 
 def _stops(text: str, words: list[str], language: Language, rules: _Rules) -> bool:
@@ -201,7 +208,7 @@ def _last_clause(text: str) -> str:
     return text[cut + 1 :] if cut >= 0 else ""
 
 
-def _ending(text: str, words: list[str], entity: Entity, language: Language, rules: _Rules, final: bool) -> Ending:
+def _ending(text: str, words: list[str], entity: Entity, language: Language, rules: _Rules, *, final: bool) -> Ending:
     match entity.kind:
         case EntityKind.DIGITS:
             return Ending.DIGITS
@@ -227,6 +234,8 @@ def _ending(text: str, words: list[str], entity: Entity, language: Language, rul
     stopped = mark in _SENTENCE_END
     if stopped and final:
         return Ending.COMPLETE
+    if rules.finished.ends(words):
+        return Ending.COMPLETE
     if last in endings.seldom_last or rules.unfinished.ends(words):
         return Ending.TRAILING
     if stopped or last in endings.closers or _is_sentence(words, language, rules):
@@ -235,7 +244,8 @@ def _ending(text: str, words: list[str], entity: Entity, language: Language, rul
 
 
 def _is_answer(words: list[str], language: Language, rules: _Rules) -> bool:
-    """Whether the words are a short answer that stands by itself, with or without "well" before and "please" after it."""
+    """Whether the words are a short answer that stands by itself, with or without "well" before and "please" after
+    it."""
     fillers, openers, closers = language.endings.fillers, language.endings.openers, language.endings.closers
     if all(word in fillers for word in words):
         return False

@@ -14,8 +14,8 @@ _WORD = re.compile(
     "[^\\W_\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u0900-\u0dff]+(?:[\u0300-\u036f\u064b-\u065f]+[^\\W_\u0900-\u0dff]*)*|"
     "[\u0900-\u0963\u0966-\u0dff\u200c\u200d]+"
 )
-"""Runs of letters and digits. Each Chinese or Japanese character counts as a word: there are no spaces. The vowel signs of
-Indic scripts are no letters to `re`; the dandas U+0964 and U+0965 are left out as marks."""
+"""Runs of letters and digits. Each Chinese or Japanese character counts as a word: there are no spaces. The vowel
+signs of Indic scripts are no letters to `re`; the dandas U+0964 and U+0965 are left out as marks."""
 
 _APOSTROPHES = str.maketrans("", "", "'’ʼ‘")
 
@@ -32,7 +32,8 @@ def words_of(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class PhraseLists:
-    """Phrases that decide about interruptions. Operators give their own; they add to the language's, or replace them."""
+    """Phrases that decide about interruptions. Operators give their own; they add to the language's, or replace
+    them."""
 
     never: tuple[str, ...] = ()
     """Never interrupt: what a listener says to show that they listen, and sounds that are no words."""
@@ -61,9 +62,12 @@ class EndingWords:
     never_last: frozenset[str] = frozenset()
     """No sentence ends in them: articles, conjunctions, possessives. They outweigh a full stop."""
     seldom_last: frozenset[str] = frozenset()
-    """Prepositions and auxiliaries: sentences end in them at times, so a full stop or a question mark outweighs them."""
+    """Prepositions and auxiliaries: sentences end in them at times, so a full stop or a question mark outweighs
+    them."""
     unfinished: tuple[str, ...] = ()
     """Phrases that want more: "tell me", "i would like"."""
+    finished: tuple[str, ...] = ()
+    """Phrases that end a sentence in spite of their last word: "turn it on", "where are you from"."""
     answers: tuple[str, ...] = ()
     """Phrases that are complete by themselves, beside the never-interrupt ones."""
     closers: frozenset[str] = frozenset()
