@@ -214,6 +214,7 @@ class ClientMessage(_message.Message):
     PLAYED_FIELD_NUMBER: _builtins.int
     DTMF_FIELD_NUMBER: _builtins.int
     SPEAK_FIELD_NUMBER: _builtins.int
+    UPDATE_FIELD_NUMBER: _builtins.int
     FIRST_SAMPLE_FIELD_NUMBER: _builtins.int
     audio_chunk: _builtins.bytes
     """Microphone audio in `VoiceConfig.sample_rate`, 16 bit signed little endian, mono. A chunk may end in the middle
@@ -247,6 +248,14 @@ class ClientMessage(_message.Message):
     def speak(self) -> Global___Speak:
         """Text to be spoken as it is, without asking the language model."""
 
+    @_builtins.property
+    def update(self) -> Global___SessionOverrides:
+        """Changes settings of the running call. What it leaves out stays as it is; `llm_*` and `tts_*` hold from the next
+        answer, `language_code` and `asr_model` from the caller's next turn. A key that the gateway does not allow, or a
+        value out of its bounds, changes nothing at all, and an `event` ERROR that does not end the call names the key.
+        Only to servers whose capabilities say `update`.
+        """
+
     def __init__(
         self,
         *,
@@ -257,13 +266,14 @@ class ClientMessage(_message.Message):
         played: Global___Played | None = ...,
         dtmf: Global___Dtmf | None = ...,
         speak: Global___Speak | None = ...,
+        update: Global___SessionOverrides | None = ...,
         first_sample: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio_chunk", b"audio_chunk", "config", b"config", "content", b"content", "control", b"control", "dtmf", b"dtmf", "played", b"played", "speak", b"speak", "text_input", b"text_input"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio_chunk", b"audio_chunk", "config", b"config", "content", b"content", "control", b"control", "dtmf", b"dtmf", "played", b"played", "speak", b"speak", "text_input", b"text_input", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_chunk", b"audio_chunk", "config", b"config", "content", b"content", "control", b"control", "dtmf", b"dtmf", "first_sample", b"first_sample", "played", b"played", "speak", b"speak", "text_input", b"text_input"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_chunk", b"audio_chunk", "config", b"config", "content", b"content", "control", b"control", "dtmf", b"dtmf", "first_sample", b"first_sample", "played", b"played", "speak", b"speak", "text_input", b"text_input", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["config", "audio_chunk", "text_input", "control", "played", "dtmf", "speak"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["config", "audio_chunk", "text_input", "control", "played", "dtmf", "speak", "update"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -333,8 +343,8 @@ Global___VoiceConfig: _TypeAlias = VoiceConfig  # noqa: Y015
 
 @_typing.final
 class SessionOverrides(_message.Message):
-    """Settings of one call that differ from the gateway's. A key that the gateway does not allow to be overridden, or a
-    value out of its bounds, refuses the call with INVALID_ARGUMENT and names the key.
+    """Settings of one call that differ from the gateway's. In `VoiceConfig.overrides` a key that the gateway does not allow
+    to be overridden, or a value out of its bounds, refuses the call with INVALID_ARGUMENT and names the key.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -347,6 +357,7 @@ class SessionOverrides(_message.Message):
     ASR_MODEL_FIELD_NUMBER: _builtins.int
     TTS_MODEL_FIELD_NUMBER: _builtins.int
     ENDPOINT_SILENCE_MS_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     llm_temperature: _builtins.float
     """Sampling temperature of the language model."""
     llm_max_tokens: _builtins.int
@@ -363,6 +374,10 @@ class SessionOverrides(_message.Message):
     """Model id of the synthesiser. Not allowed unless the gateway's operator says so."""
     endpoint_silence_ms: _builtins.int
     """How long the caller is silent before the turn ends, in milliseconds."""
+    language_code: _builtins.str
+    """BCP 47 tag of what is spoken from now on, such as "hi-IN". Of `update` only: in a call's first message it is
+    `VoiceConfig.language_code` that says so.
+    """
     def __init__(
         self,
         *,
@@ -374,15 +389,18 @@ class SessionOverrides(_message.Message):
         asr_model: _builtins.str | None = ...,
         tts_model: _builtins.str | None = ...,
         endpoint_silence_ms: _builtins.int | None = ...,
+        language_code: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_asr_model", b"_asr_model", "_endpoint_silence_ms", b"_endpoint_silence_ms", "_llm_max_tokens", b"_llm_max_tokens", "_llm_model", b"_llm_model", "_llm_system_prompt", b"_llm_system_prompt", "_llm_temperature", b"_llm_temperature", "_tts_model", b"_tts_model", "_tts_voice", b"_tts_voice", "asr_model", b"asr_model", "endpoint_silence_ms", b"endpoint_silence_ms", "llm_max_tokens", b"llm_max_tokens", "llm_model", b"llm_model", "llm_system_prompt", b"llm_system_prompt", "llm_temperature", b"llm_temperature", "tts_model", b"tts_model", "tts_voice", b"tts_voice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_asr_model", b"_asr_model", "_endpoint_silence_ms", b"_endpoint_silence_ms", "_language_code", b"_language_code", "_llm_max_tokens", b"_llm_max_tokens", "_llm_model", b"_llm_model", "_llm_system_prompt", b"_llm_system_prompt", "_llm_temperature", b"_llm_temperature", "_tts_model", b"_tts_model", "_tts_voice", b"_tts_voice", "asr_model", b"asr_model", "endpoint_silence_ms", b"endpoint_silence_ms", "language_code", b"language_code", "llm_max_tokens", b"llm_max_tokens", "llm_model", b"llm_model", "llm_system_prompt", b"llm_system_prompt", "llm_temperature", b"llm_temperature", "tts_model", b"tts_model", "tts_voice", b"tts_voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asr_model", b"_asr_model", "_endpoint_silence_ms", b"_endpoint_silence_ms", "_llm_max_tokens", b"_llm_max_tokens", "_llm_model", b"_llm_model", "_llm_system_prompt", b"_llm_system_prompt", "_llm_temperature", b"_llm_temperature", "_tts_model", b"_tts_model", "_tts_voice", b"_tts_voice", "asr_model", b"asr_model", "endpoint_silence_ms", b"endpoint_silence_ms", "llm_max_tokens", b"llm_max_tokens", "llm_model", b"llm_model", "llm_system_prompt", b"llm_system_prompt", "llm_temperature", b"llm_temperature", "tts_model", b"tts_model", "tts_voice", b"tts_voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asr_model", b"_asr_model", "_endpoint_silence_ms", b"_endpoint_silence_ms", "_language_code", b"_language_code", "_llm_max_tokens", b"_llm_max_tokens", "_llm_model", b"_llm_model", "_llm_system_prompt", b"_llm_system_prompt", "_llm_temperature", b"_llm_temperature", "_tts_model", b"_tts_model", "_tts_voice", b"_tts_voice", "asr_model", b"asr_model", "endpoint_silence_ms", b"endpoint_silence_ms", "language_code", b"language_code", "llm_max_tokens", b"llm_max_tokens", "llm_model", b"llm_model", "llm_system_prompt", b"llm_system_prompt", "llm_temperature", b"llm_temperature", "tts_model", b"tts_model", "tts_voice", b"tts_voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__asr_model: _TypeAlias = _typing.Literal["asr_model"]  # noqa: Y015
     _WhichOneofArgType__asr_model: _TypeAlias = _typing.Literal["_asr_model", b"_asr_model"]  # noqa: Y015
     _WhichOneofReturnType__endpoint_silence_ms: _TypeAlias = _typing.Literal["endpoint_silence_ms"]  # noqa: Y015
     _WhichOneofArgType__endpoint_silence_ms: _TypeAlias = _typing.Literal["_endpoint_silence_ms", b"_endpoint_silence_ms"]  # noqa: Y015
+    _WhichOneofReturnType__language_code: _TypeAlias = _typing.Literal["language_code"]  # noqa: Y015
+    _WhichOneofArgType__language_code: _TypeAlias = _typing.Literal["_language_code", b"_language_code"]  # noqa: Y015
     _WhichOneofReturnType__llm_max_tokens: _TypeAlias = _typing.Literal["llm_max_tokens"]  # noqa: Y015
     _WhichOneofArgType__llm_max_tokens: _TypeAlias = _typing.Literal["_llm_max_tokens", b"_llm_max_tokens"]  # noqa: Y015
     _WhichOneofReturnType__llm_model: _TypeAlias = _typing.Literal["llm_model"]  # noqa: Y015
@@ -399,6 +417,8 @@ class SessionOverrides(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__asr_model) -> _WhichOneofReturnType__asr_model | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__endpoint_silence_ms) -> _WhichOneofReturnType__endpoint_silence_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__language_code) -> _WhichOneofReturnType__language_code | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__llm_max_tokens) -> _WhichOneofReturnType__llm_max_tokens | None: ...
     @_typing.overload
@@ -745,6 +765,7 @@ class ServerCapabilities(_message.Message):
     MAX_CHUNK_BYTES_FIELD_NUMBER: _builtins.int
     MAX_TEXT_CHARACTERS_FIELD_NUMBER: _builtins.int
     MAX_CALL_SECONDS_FIELD_NUMBER: _builtins.int
+    UPDATE_FIELD_NUMBER: _builtins.int
     speak: _builtins.bool
     """Whether `Speak` is obeyed."""
     dtmf: _builtins.bool
@@ -755,6 +776,8 @@ class ServerCapabilities(_message.Message):
     """Longest `text_input`, in characters."""
     max_call_seconds: _builtins.int
     """Longest call, in seconds."""
+    update: _builtins.bool
+    """Whether `update` is obeyed, for the fields that `overrides` names."""
     @_builtins.property
     def controls(self) -> _containers.RepeatedScalarFieldContainer[Global___ControlKind.ValueType]:
         """Controls that are obeyed."""
@@ -788,10 +811,11 @@ class ServerCapabilities(_message.Message):
         max_chunk_bytes: _builtins.int = ...,
         max_text_characters: _builtins.int = ...,
         max_call_seconds: _builtins.int = ...,
+        update: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_capabilities", b"client_capabilities", "controls", b"controls", "dtmf", b"dtmf", "input_codecs", b"input_codecs", "max_call_seconds", b"max_call_seconds", "max_chunk_bytes", b"max_chunk_bytes", "max_text_characters", b"max_text_characters", "output_codecs", b"output_codecs", "overrides", b"overrides", "speak", b"speak"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_capabilities", b"client_capabilities", "controls", b"controls", "dtmf", b"dtmf", "input_codecs", b"input_codecs", "max_call_seconds", b"max_call_seconds", "max_chunk_bytes", b"max_chunk_bytes", "max_text_characters", b"max_text_characters", "output_codecs", b"output_codecs", "overrides", b"overrides", "speak", b"speak", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

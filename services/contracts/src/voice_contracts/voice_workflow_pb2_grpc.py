@@ -60,7 +60,7 @@ class VoiceGatewayServicer:
         the assistant speaks: speech over the answer interrupts it. Chunks of 10 to 100 ms are best; up to
         `ServerCapabilities.max_chunk_bytes` is accepted, at any pace. A file may be sent faster than real time; the
         gateway then reads as fast as it can use the audio, and loses none of it.
-        3. It may send `text_input`, `control`, `played`, `dtmf` and `speak` at any time.
+        3. It may send `text_input`, `control`, `played`, `dtmf`, `speak` and `update` at any time.
 
         The server, for each turn:
         1. `event` LISTENING when it is ready for the caller.
