@@ -53,6 +53,19 @@ class _Maker:
         return Histogram(f"{PREFIX}{name}_seconds", text, buckets=buckets, registry=self._registry)
 
 
+class _Duplex:
+    """What speech over answers, and answers begun early, come to."""
+
+    def __init__(self, make: _Maker) -> None:
+        self.speculations = make.counter(
+            "speculation", "Answers begun before the turn was over, by outcome.", "outcome"
+        )
+        self.wasted_characters = make.counter(
+            "speculation_wasted_characters", "Text of answers that were begun early and thrown away."
+        )
+        self.resumed = make.seconds("answer_pause", "How long answers stood still that then went on.")
+
+
 class PrometheusTelemetry:
     """The Telemetry port."""
 
@@ -72,6 +85,7 @@ class PrometheusTelemetry:
         self._turns = make.counter("turns", "Turns that have ended.", "endpoint_rule", "outcome")
         self._reloads = make.counter("config_reloads", "Edits of the configuration.", "result")
         self._turn_times = _TurnTimes(make)
+        self._duplex = _Duplex(make)
         self._lag = make.seconds("loop_lag", "How late the event loop runs a timer.", buckets=LAG_BUCKETS_S)
 
     def call_started(self) -> None:
@@ -105,6 +119,15 @@ class PrometheusTelemetry:
         """Count a failure."""
         self._failures[kind].inc()
         self._reasons.labels(kind, reason.lower()).inc()
+
+    def speculation(self, outcome: str, wasted_characters: int) -> None:
+        """Count an answer begun early, or what became of it."""
+        self._duplex.speculations.labels(outcome).inc()
+        self._duplex.wasted_characters.inc(wasted_characters)
+
+    def answer_resumed(self, after_ms: float) -> None:
+        """Observe how long an answer stood still."""
+        self._duplex.resumed.observe(after_ms / 1000)
 
     def stale_dropped(self, what: str) -> None:
         """Count what came too late."""

@@ -31,6 +31,7 @@ from voice_gateway.application.messages import (
     SpeakIn,
     TextIn,
     TranscriptOut,
+    UpdateIn,
     Wish,
 )
 from voice_gateway.application.ports import BackendCheck
@@ -76,7 +77,7 @@ ACTIONS: "Mapping[PlaybackVerb, pb.PlaybackAction.ValueType]" = {
     PlaybackVerb.FLUSH: pb.PLAYBACK_FLUSH,
 }
 
-OFFERED_CONTROLS = (pb.CONTROL_INTERRUPT, pb.CONTROL_COMMIT_AUDIO, pb.CONTROL_CANCEL, pb.CONTROL_PING)
+OFFERED_CONTROLS = tuple(WISHES)
 """What application/uplink.py obeys."""
 
 OFFERED_CAPABILITIES = tuple(number for number, known in CAPABILITIES.items() if known is not Capability.CHECKPOINTS)
@@ -107,6 +108,8 @@ def decode(message: pb.ClientMessage) -> Inbound:
             return PlayedIn(message.played.generation, message.played.samples)
         case "dtmf":
             return DtmfIn(message.dtmf.digit)
+        case "update":
+            return UpdateIn(_overrides(message.update), message.update.language_code)
         case "speak":
             return SpeakIn(message.speak.text, message.speak.uninterruptible)
         case _:
@@ -114,7 +117,6 @@ def decode(message: pb.ClientMessage) -> Inbound:
 
 
 def _hello(config: pb.VoiceConfig) -> Hello:
-    wishes = config.overrides
     return Hello(
         language_code=config.language_code,
         session_id=config.session_id,
@@ -122,14 +124,18 @@ def _hello(config: pb.VoiceConfig) -> Hello:
         output_sample_rate_hz=config.output_sample_rate,
         # A capability that is not known here makes no difference here.
         capabilities=frozenset(CAPABILITIES[number] for number in config.capabilities if number in CAPABILITIES),
-        overrides=Overrides(
-            **{
-                field.name: getattr(wishes, field.name) if wishes.HasField(field.name) else None  # type: ignore[arg-type]
-                for field in fields(Overrides)
-            }
-        ),
+        overrides=_overrides(config.overrides),
         wants_other_codec=config.input_codec not in PCM or config.output_codec not in PCM,
         wants_resume=config.HasField("resume"),
+    )
+
+
+def _overrides(wishes: pb.SessionOverrides) -> Overrides:
+    return Overrides(
+        **{
+            field.name: getattr(wishes, field.name) if wishes.HasField(field.name) else None  # type: ignore[arg-type]
+            for field in fields(Overrides)
+        }
     )
 
 
@@ -249,6 +255,8 @@ def _session(message: SessionOut) -> pb.SessionStarted:
             overrides=message.overrides,
             client_capabilities=OFFERED_CAPABILITIES,
             speak=True,
+            dtmf=True,
+            update=True,
             max_chunk_bytes=message.max_chunk_bytes,
             max_text_characters=message.max_text_characters,
             max_call_seconds=message.max_call_ms // 1000,

@@ -5,36 +5,46 @@ utterance's recognition and one for the answer. They live in one TaskGroup and n
 """
 
 import asyncio
+import secrets
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, assert_never
 
 from servicekit.logs import get_logger
-from voice_gateway.application import outputs
-from voice_gateway.application.config import ConfigSource, Limits
+from voice_gateway.application import outputs, overrides
+from voice_gateway.application.answers import Answers, Spawn
+from voice_gateway.application.config import CallConfig, ConfigSource, Limits
 from voice_gateway.application.downlink import Downlink
 from voice_gateway.application.hearing import Hearing
 from voice_gateway.application.inbox import Inbox
-from voice_gateway.application.messages import Capability
+from voice_gateway.application.messages import Capability, UpdateIn
 from voice_gateway.application.overrides import Admitted, apply
-from voice_gateway.application.ports import AsrRequest, AudioTools, Backends, CallTransport, Clock, Telemetry
-from voice_gateway.application.recognition import UtteranceRecognition
-from voice_gateway.application.reply import Reply
+from voice_gateway.application.ports import AudioTools, Backends, CallTransport, Clock, EndOfTurnModel, Telemetry
+from voice_gateway.application.recognitions import Recognitions
+from voice_gateway.application.understanding import Understanding
 from voice_gateway.application.uplink import Uplink
 from voice_gateway.application.watch import watch
 from voice_gateway.domain.actions import (
     Action,
+    AdoptReply,
+    AwaitSilence,
     CancelReply,
     CloseAsr,
+    CountResumed,
+    CountSpeculation,
     CountStale,
     EndCall,
     FinalizeAsr,
     FlushAsr,
     OpenAsr,
+    PauseReply,
     ReleaseAudio,
     RememberNoForceEou,
     ReportTurn,
     ResetSpeech,
+    ResumeReply,
+    ScoreTurn,
     SendEvent,
     SendGoAway,
     SendPlayback,
@@ -42,8 +52,8 @@ from voice_gateway.domain.actions import (
     SpeakVerbatim,
     StartReply,
 )
-from voice_gateway.domain.call_state import CallState, Tuning
-from voice_gateway.domain.errors import BackendError, CallEnded, CallTooLong, Draining, GatewayError
+from voice_gateway.domain.call_state import CallState, Learned, Tuning
+from voice_gateway.domain.errors import CallEnded, CallTooLong, Draining, GatewayError
 from voice_gateway.domain.events import CallFailed, CallStarted, DrainRequested, Event, Retuned
 from voice_gateway.domain.journal import Journal
 from voice_gateway.domain.phases import Phase
@@ -52,7 +62,11 @@ from voice_gateway.domain.turn import TurnMachine
 log = get_logger(__name__)
 
 CLOSING_TIMEOUT_S = 1.0
-"""Longest that a recognition nobody waits for may take to end by itself, and the last messages to be written."""
+"""Longest that the last messages may take to be written."""
+
+
+BUSY = (Phase.ENDPOINTING, Phase.THINKING, Phase.SPEAKING, Phase.INTERRUPTING, Phase.PAUSED)
+"""Phases in which a client that sends a file must not run ahead."""
 
 
 @dataclass(slots=True)
@@ -71,6 +85,7 @@ class CallServices:
     clock: Clock
     telemetry: Telemetry
     knowledge: SharedKnowledge
+    turn_model: EndOfTurnModel | None = None
 
 
 class Call:
@@ -82,15 +97,12 @@ class Call:
         self.admitted = admitted
         self.call_id = call_id
         self._services = services
-        self._backends = backends
         self._config = apply(services.config.current(), admitted)
         self._failure: GatewayError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reply_task: asyncio.Task[None] | None = None
         self.inbox = Inbox(services.clock, started_ms=services.clock.ms())
-        tuning = Tuning(self._config.turn, history_tokens=self._config.llm.history_tokens)
-        known = services.knowledge.force_eou_ignored
-        self.machine = TurnMachine(state=CallState(tuning=tuning, force_eou_ignored=known))
+        learned = Learned(force_eou_ignored=services.knowledge.force_eou_ignored)
+        self.machine = TurnMachine(state=CallState(tuning=_tuning(self._config), learned=learned))
         self.journal = Journal.of(self.machine)
         flushes = Capability.PLAYBACK_FLUSHES in admitted.capabilities
         playout = self._config.playout
@@ -103,6 +115,16 @@ class Call:
             frame_ms=max(10, min(playout.frame_ms, lead_ms // 3)),
             lead_ms=lead_ms,
             buffer_ms=playout.buffer_ms,
+            scale=services.tools.scaled,
+        )
+        self._answers = Answers(
+            admitted,
+            backends,
+            self.downlink,
+            call_id=call_id,
+            tools=services.tools,
+            telemetry=services.telemetry,
+            post=self.inbox.put,
         )
         self.hearing = Hearing(
             client_rate_hz=admitted.input_rate_hz,
@@ -114,7 +136,31 @@ class Call:
             now_ms=self.inbox.now,
             heard_samples=self.downlink.heard_samples,
         )
-        self.uplink = Uplink(transport, self.hearing, self.downlink, self.inbox, self._config.limits)
+        self._understanding = Understanding(
+            lambda: self.machine.state,
+            language_code=self._config.asr.language_code,
+            lists=self._config.phrase_lists,
+            salt=secrets.token_hex(8),
+            heard_samples=self.downlink.heard_samples,
+            now_ms=self.inbox.now,
+        )
+        self._recognitions = Recognitions(
+            backends.asr,
+            self.hearing,
+            call_id=call_id,
+            turn_model=services.turn_model,
+            telemetry=services.telemetry,
+            post=self._recognised,
+        )
+        self.uplink = Uplink(
+            transport,
+            self.hearing,
+            self.downlink,
+            self.inbox,
+            self._config.limits,
+            understanding=self._understanding,
+            update=self._update,
+        )
         self._moved = asyncio.Event()
 
     @property
@@ -141,9 +187,10 @@ class Call:
     async def _converse(self) -> None:
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(self.downlink.run(), name="downlink")
-            self._spawn(group, self._receive(), "receive")
-            self._spawn(group, watch(self), "watch")
-            await self._drive(group)
+            spawn = partial(self._spawn, group)
+            spawn(self._receive(), "receive")
+            spawn(watch(self), "watch")
+            await self._drive(spawn)
             for task in self._tasks:
                 task.cancel()
             self.downlink.close()
@@ -172,6 +219,9 @@ class Call:
         self._failure = self._failure or error
         await self.inbox.put(CallFailed(error.reason, str(error), error.retryable))
 
+    async def _recognised(self, event: Event) -> None:
+        await self.inbox.put(self._understanding.read(event))
+
     async def _announce(self, event: Event) -> None:
         await self.inbox.put(event)
         await self.inbox.settled()
@@ -179,7 +229,7 @@ class Call:
     async def _may_listen_on(self) -> None:
         """Hold a client back that is far ahead of real time during an answer: it cannot mean to interrupt."""
         while (
-            self.machine.phase in (Phase.ENDPOINTING, Phase.THINKING, Phase.SPEAKING, Phase.INTERRUPTING)
+            self.machine.phase in BUSY
             and self.hearing.intake.received_ms - self.inbox.now() > self._config.limits.run_ahead_ms
         ):
             self._moved.clear()
@@ -189,39 +239,50 @@ class Call:
 
     # ---- the loop ---------------------------------------------------------------------------------------------------
 
-    async def _drive(self, group: asyncio.TaskGroup) -> None:
-        started = CallStarted(self.admitted.output_rate_hz, self._config.llm.system_prompt)
-        self._handle(started, self.inbox.now(), group)
+    async def _drive(self, spawn: Spawn) -> None:
+        config = self._config
+        started = CallStarted(self.admitted.output_rate_hz, config.llm.system_prompt, config.asr.sample_rate_hz)
+        self._handle(started, self.inbox.now(), spawn)
         while not self.machine.finished:
             now, event = await self.inbox.next(self.machine.deadline())
             phase = self.machine.phase
-            self._retune(now, group)
-            self._handle(event, now, group)
+            self._retune(now, spawn)
+            self._handle(event, now, spawn)
             self.inbox.handled(event)
             if self.machine.phase is not phase:
                 self._moved.set()
 
-    def _handle(self, event: Event, now: int, group: asyncio.TaskGroup) -> None:
+    def _handle(self, event: Event, now: int, spawn: Spawn) -> None:
         self.journal.record(now, event)
         for action in self.machine.handle(event, now=now):
-            self._perform(action, group)
+            self._perform(action, spawn)
 
-    def _perform(self, action: Action, group: asyncio.TaskGroup) -> None:
+    def _perform(self, action: Action, spawn: Spawn) -> None:
         match action:
-            case SendEvent() | SendTranscript() | SendPlayback() | SendGoAway():
-                self._send(action)
-            case OpenAsr():
-                self._open_recognition(action, group)
-            case FlushAsr() | FinalizeAsr() | CloseAsr():
-                self._tell_recognition(action)
+            case SendEvent() | SendTranscript() | SendGoAway():
+                self.downlink.post(outputs.of(action))
+            case SendPlayback():
+                self._answers.send_playback(action)
+            case OpenAsr() | FlushAsr() | FinalizeAsr() | CloseAsr() | ScoreTurn():
+                self._recognitions.perform(action, self._config.asr, spawn)
             case ResetSpeech():
                 self.hearing.reset()
-            case StartReply() | SpeakVerbatim():
-                self._start_reply(action, group)
-            case ReleaseAudio():
-                self.downlink.release(action.generation)
-            case CancelReply():
-                self._cancel_reply(action)
+            case AwaitSilence():
+                self.hearing.await_silence(action.milliseconds)
+            case (
+                StartReply()
+                | SpeakVerbatim()
+                | AdoptReply()
+                | ReleaseAudio()
+                | PauseReply()
+                | ResumeReply()
+                | CancelReply()
+            ):
+                self._answers.perform(action, self._config, spawn)
+            case CountSpeculation():
+                self._services.telemetry.speculation(action.outcome, action.characters)
+            case CountResumed():
+                self._services.telemetry.answer_resumed(action.after_ms)
             case ReportTurn():
                 self._services.telemetry.turn_ended(action.report)
                 self._send_latency(action)
@@ -235,9 +296,6 @@ class Call:
             case _:
                 assert_never(action)
 
-    def _send(self, action: SendEvent | SendTranscript | SendPlayback | SendGoAway) -> None:
-        self.downlink.post(outputs.of(action))
-
     def _send_latency(self, action: ReportTurn) -> None:
         report = action.report
         stages = {stage.name: round(stage.end_ms) for stage in report.stages}
@@ -246,86 +304,35 @@ class Call:
         if Capability.LATENCY_REPORTS in self.admitted.capabilities:
             self.downlink.post(outputs.latency(report))
 
-    # ---- recognition ------------------------------------------------------------------------------------------------
+    # ---- configuration ----------------------------------------------------------------------------------------------
 
-    def _open_recognition(self, action: OpenAsr, group: asyncio.TaskGroup) -> None:
-        asr = self._config.asr
-        preroll = asr.preroll_ms * asr.sample_rate_hz // 1000
-        start = max(self.hearing.log.start, self.hearing.spoken_through, action.from_sample - preroll)
-        for earlier in self.hearing.recognitions.values():
-            earlier.stop_at(start)
-        recognition = UtteranceRecognition(
-            action.utterance,
-            start,
-            log=self.hearing.log,
-            asr=self._backends.asr,
-            config=asr,
-            request=AsrRequest(asr.sample_rate_hz, asr.language_code, asr.model, self.call_id, asr.open_timeout_ms),
-            post=self.inbox.put,
-            on_error=self._count_error,
-        )
-        self.hearing.recognitions[action.utterance] = recognition
-        recognition.audio_arrived()
-        task = self._spawn(group, recognition.run(), f"asr-{action.utterance}")
-        recognition.task = task
-        task.add_done_callback(lambda _: self.hearing.recognitions.pop(action.utterance, None))
-
-    def _tell_recognition(self, action: FlushAsr | FinalizeAsr | CloseAsr) -> None:
-        recognition = self.hearing.recognitions.get(action.utterance)
-        if recognition is None:
-            return
-        match action:
-            case FlushAsr():
-                recognition.flush()
-            case FinalizeAsr():
-                recognition.finalize(half_close=action.half_close)
-            case CloseAsr():
-                recognition.close()
-                if recognition.task is not None:
-                    asyncio.get_running_loop().call_later(CLOSING_TIMEOUT_S, recognition.task.cancel)
-            case _:
-                assert_never(action)
-
-    def _count_error(self, error: BackendError) -> None:
-        self._services.telemetry.backend_error(error.kind, error.reason)
-        log.warning("backend_failed", kind=error.kind, reason=error.reason, detail=error.detail)
-
-    # ---- answers ----------------------------------------------------------------------------------------------------
-
-    def _start_reply(self, order: StartReply | SpeakVerbatim, group: asyncio.TaskGroup) -> None:
-        reply = Reply(
-            order,
-            call_id=self.call_id,
-            config=self._config,
-            output_rate_hz=self.admitted.output_rate_hz,
-            backends=self._backends,
-            tools=self._services.tools,
-            downlink=self.downlink,
-            telemetry=self._services.telemetry,
-            post=self.inbox.put,
-        )
-        self.downlink.begin(order.turn, order.generation)
-        self._reply_task = self._spawn(group, reply.run(), f"reply-{order.turn}")
-
-    def _cancel_reply(self, action: CancelReply) -> None:
-        self.downlink.cut(action.turn)
-        if self._reply_task is not None:
-            self._reply_task.cancel()
-            self._reply_task = None
-
-    def _retune(self, now: int, group: asyncio.TaskGroup) -> None:
+    def _retune(self, now: int, spawn: Spawn) -> None:
         """Take the newest configuration: the next answer is made with it. An answer under way keeps the one that it
         began with, and the call the rate that its audio is recognised at.
         """
         newest = self._services.config.current()
         if newest.revision == self._config.revision:
             return
-        rate_hz = self._config.asr.sample_rate_hz
-        self._config = apply(replace(newest, asr=replace(newest.asr, sample_rate_hz=rate_hz)), self.admitted)
-        self.hearing.retune(self._config.turn)
-        llm = self._config.llm
-        self._handle(Retuned(self._config.turn, llm.system_prompt, llm.history_tokens), now, group)
+        self._handle(self._take(newest), now, spawn)
         log.info("call_retuned", revision=newest.revision)
+
+    async def _update(self, wishes: UpdateIn) -> None:
+        """The caller wants other settings from its next turn on. Raises InvalidConfig."""
+        newest = self._services.config.current()
+        self.admitted = overrides.update(self.admitted, wishes.overrides, wishes.language_code, newest)
+        await self.inbox.put(self._take(newest))
+
+    def _take(self, newest: CallConfig) -> Retuned:
+        rate_hz = self._config.asr.sample_rate_hz
+        config = apply(replace(newest, asr=replace(newest.asr, sample_rate_hz=rate_hz)), self.admitted)
+        self._config = config
+        self.hearing.retune(config.turn)
+        self._understanding.retune(config.asr.language_code, config.phrase_lists)
+        return Retuned(config.turn, config.llm.system_prompt, config.llm.history_tokens, config.conversation)
+
+
+def _tuning(config: CallConfig) -> Tuning:
+    return Tuning(config.turn, history_tokens=config.llm.history_tokens, conversation=config.conversation)
 
 
 def _gateway_error(failed: BaseExceptionGroup[BaseException]) -> GatewayError | None:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from voice_gateway.domain.languages import PhraseLists
 from voice_gateway.domain.phrases import PhrasePolicy
-from voice_gateway.domain.policy import TurnPolicy
+from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,9 @@ class CallConfig:
     llm: LlmConfig = field(default_factory=LlmConfig)
     tts: TtsConfig = field(default_factory=TtsConfig)
     turn: TurnPolicy = field(default_factory=TurnPolicy)
+    conversation: ConversationPolicy = field(default_factory=ConversationPolicy)
+    phrase_lists: PhraseLists = field(default_factory=PhraseLists)
+    """What always, and never, interrupts an answer, beside the language's own phrases."""
     phrases: PhrasePolicy = field(default_factory=PhrasePolicy)
     playout: PlayoutConfig = field(default_factory=PlayoutConfig)
     limits: Limits = field(default_factory=Limits)

@@ -98,8 +98,8 @@ class Downlink:
     `buffer_ms`; then its producer waits. Before each frame the generation is looked at, so that `cut` takes effect with
     the next write.
 
-    Ducking is a command to clients that understand it; for others `scale` makes the audio itself quieter, which they hear
-    a lead later.
+    Ducking is a command to clients that understand it; for others `scale` makes the audio itself quieter, which they
+    hear a lead later.
     """
 
     def __init__(

@@ -66,6 +66,10 @@ class Hearing:
         self._segmenter.reset()
         self.spoken_through = self._segmenter.voiced_end
 
+    def await_silence(self, milliseconds: int) -> None:
+        """The speech under way ends after this much silence, until the caller speaks again."""
+        self._segmenter.silence_ms = milliseconds
+
     async def audio(self, pcm: bytes) -> None:
         """Take the next audio from the client, in pieces of any size."""
         await self._may_go_on()

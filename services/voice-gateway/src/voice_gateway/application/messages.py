@@ -107,7 +107,15 @@ class DtmfIn:
     digit: str
 
 
-Inbound = Hello | AudioIn | TextIn | SpeakIn | ControlIn | PlayedIn | DtmfIn
+@dataclass(frozen=True, slots=True)
+class UpdateIn:
+    """Other wishes for the call from its next turn on; what is not named stays."""
+
+    overrides: Overrides
+    language_code: str = ""
+
+
+Inbound = Hello | AudioIn | TextIn | SpeakIn | ControlIn | PlayedIn | DtmfIn | UpdateIn
 
 
 # ---- to the caller --------------------------------------------------------------------------------------------------

@@ -50,15 +50,35 @@ def admit(hello: Hello, config: CallConfig) -> Admitted:
         raise InvalidConfig("resume is not offered by this gateway; start a new call without it.")
     if len(hello.session_id) > 256:
         raise InvalidConfig(f"session_id has {len(hello.session_id)} characters; at most 256 are allowed.")
-    if hello.language_code and (len(hello.language_code) > 35 or not LANGUAGE_TAG.fullmatch(hello.language_code)):
-        raise InvalidConfig(f"language_code {hello.language_code[:40]!r} is not a language tag such as en-US.")
-    for field in fields(hello.overrides):
-        value = getattr(hello.overrides, field.name)
-        if value is not None:
-            _check_override(field.name, value, config.allowed_overrides)
+    _check_language(hello.language_code)
+    _check_overrides(hello.overrides, config)
     return Admitted(
         hello.language_code, input_rate_hz, output_rate_hz, hello.capabilities, hello.overrides, hello.session_id
     )
+
+
+def update(admitted: Admitted, wishes: Overrides, language_code: str, config: CallConfig) -> Admitted:
+    """`admitted` with other wishes; what they do not name stays. Raises InvalidConfig, as `admit` does."""
+    _check_language(language_code)
+    _check_overrides(wishes, config)
+    named = {field.name: value for field in fields(wishes) if (value := getattr(wishes, field.name)) is not None}
+    return replace(
+        admitted,
+        overrides=replace(admitted.overrides, **named),
+        language_code=language_code or admitted.language_code,
+    )
+
+
+def _check_language(tag: str) -> None:
+    if tag and (len(tag) > 35 or not LANGUAGE_TAG.fullmatch(tag)):
+        raise InvalidConfig(f"language_code {tag[:40]!r} is not a language tag such as en-US.")
+
+
+def _check_overrides(wishes: Overrides, config: CallConfig) -> None:
+    for field in fields(wishes):
+        value = getattr(wishes, field.name)
+        if value is not None:
+            _check_override(field.name, value, config.allowed_overrides)
 
 
 def _rate(name: str, wanted_hz: int, default_hz: int) -> int:

@@ -175,6 +175,16 @@ class VoiceActivity(Protocol):
         ...
 
 
+class EndOfTurnModel(Protocol):
+    """Judges from the sound of a turn whether the caller has finished it."""
+
+    async def score(self, pcm: bytes) -> float:
+        """Probability, 0 to 1, that the turn is complete. `pcm` is the end of the caller's audio: 16 kHz, 8 s at most.
+        Raises `TimeoutError` or `BackendError` where it can't tell in time.
+        """
+        ...
+
+
 class Resampler(Protocol):
     """One direction of one call's audio."""
 
@@ -196,6 +206,10 @@ class AudioTools(Protocol):
 
     def resampler(self, from_hz: int, to_hz: int) -> Resampler | None:
         """None where both rates are equal."""
+        ...
+
+    def scaled(self, pcm: bytes, gain_db: float) -> bytes:
+        """The same audio, louder or quieter."""
         ...
 
 
@@ -246,6 +260,14 @@ class Telemetry(Protocol):
 
     def backend_error(self, kind: BackendKind, reason: str) -> None:
         """A backend failed."""
+        ...
+
+    def speculation(self, outcome: str, wasted_characters: int) -> None:
+        """An answer was begun early ("started"), or what became of it ("adopted", "wasted")."""
+        ...
+
+    def answer_resumed(self, after_ms: float) -> None:
+        """An answer went on after speech that did not interrupt it."""
         ...
 
     def stale_dropped(self, what: str) -> None:

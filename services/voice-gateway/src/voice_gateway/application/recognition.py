@@ -49,7 +49,7 @@ class UtteranceRecognition:
         self._wishes: set[str] = set()
         """"flush", "force_eou", "half_close", "closed"; all but the first stay."""
         self._until_sample: int | None = None
-        self._last_interim = ""
+        self._last_interim: str | None = None
 
     @property
     def _message_samples(self) -> int:
@@ -70,6 +70,8 @@ class UtteranceRecognition:
         """Send what waits, however little."""
         self._wishes.add("flush")
         self._wake.set()
+        # The next interim result is told even if it says the same: that it speaks of all the audio is news.
+        self._last_interim = None
 
     def finalize(self, *, half_close: bool) -> None:
         """The caller is done: ask for the final result."""
@@ -146,7 +148,7 @@ class UtteranceRecognition:
                 continue
             words = len(result.text.split())
             through_sample = 0
-            if result.is_final and result.audio_processed_ms > 0:
+            if result.audio_processed_ms > 0:
                 through_sample = self._finalized_by(result)
             await self._post(
                 AsrResult(self.number, result.text, words, result.is_final, first_pass_end, through_sample)
@@ -157,7 +159,7 @@ class UtteranceRecognition:
     def _is_repeated(self, result: Recognition, first_pass_end: bool) -> bool:
         """Whether an interim result says what the one before it said. The machine itself looks at no text."""
         repeated = not result.is_final and not first_pass_end and result.text == self._last_interim
-        self._last_interim = "" if result.is_final else result.text
+        self._last_interim = None if result.is_final else result.text
         return repeated
 
     def _end(self) -> int:

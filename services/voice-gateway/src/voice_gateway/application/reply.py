@@ -25,7 +25,7 @@ from voice_gateway.domain.events import (
     ReplyTrouble,
 )
 from voice_gateway.domain.expectation import expectation_of
-from voice_gateway.domain.languages import language_for
+from voice_gateway.domain.languages import language_of
 from voice_gateway.domain.phrases import PhraseCutter
 from voice_gateway.domain.speech_text import SpeechCleaner
 from voice_gateway.domain.text_features import Expectation
@@ -50,7 +50,7 @@ class _Phrasing:
     def __init__(self, config: CallConfig) -> None:
         self._cutter = PhraseCutter(config.phrases)
         self._cleaner = SpeechCleaner(config.tts.language_code)
-        self._language = language_for(config.tts.language_code)
+        self._language = language_of(config.tts.language_code)
         self._count = 0
 
     def push(self, text: str) -> list[_Phrase]:
@@ -171,9 +171,7 @@ class Reply:
     async def _cut(self, phrases: list[_Phrase]) -> None:
         for phrase in phrases:
             text = phrase.text
-            await self._post(
-                PhraseCut(self._turn, phrase.index, text, len(text), phrase.expects, self._revision)
-            )
+            await self._post(PhraseCut(self._turn, phrase.index, text, len(text), phrase.expects, self._revision))
             await self._phrases.put(phrase)
 
     # ---- speech -----------------------------------------------------------------------------------------------------
@@ -218,9 +216,7 @@ class Reply:
                 samples += await self._feed(chunk)
         if not received:
             message = "The voice gave no sound for part of the answer; it may not speak this language."
-            trouble = ReplyTrouble(
-                self._turn, "tts", "TTS_NO_AUDIO", message, retryable=False, revision=self._revision
-            )
+            trouble = ReplyTrouble(self._turn, "tts", "TTS_NO_AUDIO", message, retryable=False, revision=self._revision)
             await self._post(trouble)
         await self._post(PhraseAudio(self._turn, phrase.index, samples, tuple(word_ends), self._revision))
 

@@ -1,6 +1,6 @@
 """What comes from the caller, turned into audio for the ears and events for the machine."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from voice_gateway.application.config import Limits
@@ -19,13 +19,24 @@ from voice_gateway.application.messages import (
     PongOut,
     SpeakIn,
     TextIn,
+    UpdateIn,
     Wish,
 )
 from voice_gateway.application.ports import CallTransport
-from voice_gateway.domain.errors import ChunkTooLarge, InvalidMessage, TextTooLong, UnexpectedMessage
-from voice_gateway.domain.events import Ask, Asked, InputClosed, Played, SpeakRequest, TextTurn
+from voice_gateway.application.understanding import Understanding
+from voice_gateway.domain.errors import ChunkTooLarge, InvalidConfig, InvalidMessage, TextTooLong, UnexpectedMessage
+from voice_gateway.domain.events import Ask, Asked, InputClosed, KeyPressed, Played, SpeakRequest, TextTurn
 
-ASKS = {Wish.INTERRUPT: Ask.INTERRUPT, Wish.COMMIT_AUDIO: Ask.COMMIT_AUDIO, Wish.CANCEL: Ask.CANCEL}
+ASKS = {
+    Wish.INTERRUPT: Ask.INTERRUPT,
+    Wish.COMMIT_AUDIO: Ask.COMMIT_AUDIO,
+    Wish.CANCEL: Ask.CANCEL,
+    Wish.PAUSE: Ask.HOLD,
+    Wish.RESUME: Ask.UNHOLD,
+}
+
+KEYS = frozenset("0123456789*#ABCD")
+"""Of a telephone keypad (ITU-T Q.23)."""
 
 
 class Uplink:
@@ -34,13 +45,23 @@ class Uplink:
     """
 
     def __init__(
-        self, transport: CallTransport, hearing: Hearing, downlink: Downlink, inbox: Inbox, limits: Limits
+        self,
+        transport: CallTransport,
+        hearing: Hearing,
+        downlink: Downlink,
+        inbox: Inbox,
+        limits: Limits,
+        *,
+        understanding: Understanding,
+        update: Callable[[UpdateIn], Awaitable[None]],
     ) -> None:
         self._transport = transport
         self._hearing = hearing
         self._downlink = downlink
         self._inbox = inbox
         self._limits = limits
+        self._understanding = understanding
+        self._update = update
         self.last_message_ms = 0
         self.last_audio_ms = 0
         self.held_back = False
@@ -75,21 +96,24 @@ class Uplink:
                 await self._hearing.audio(pcm)
                 self.last_audio_ms = self._inbox.now()
             case TextIn(text):
-                await self._text("text_input", text, lambda words: TextTurn(text, words, self._heard()))
+                features = self._understanding.features(text[: self._limits.max_text_characters])
+                await self._text("text_input", text, lambda words: TextTurn(text, words, self._heard(), features))
             case SpeakIn(text, firm):
                 await self._text("speak.text", text, lambda words: SpeakRequest(text, words, firm, self._heard()))
             case ControlIn(Wish.PING, ping_id):
                 self._downlink.post(PongOut(ping_id))
             case ControlIn(wish):
-                if wish in ASKS:
-                    await self._inbox.put(Asked(ASKS[wish], self._heard()))
-                else:
-                    self._refuse(InvalidMessage(f"control {wish.value} is not offered by this gateway."))
+                await self._inbox.put(Asked(ASKS[wish], self._heard()))
             case PlayedIn(generation, samples):
                 if not self._downlink.acknowledge(generation, samples):
                     await self._inbox.put(Played(generation, samples))
-            case DtmfIn():
-                self._refuse(InvalidMessage("dtmf is not offered by this gateway."))
+            case DtmfIn(digit):
+                await self._key(digit)
+            case UpdateIn():
+                try:
+                    await self._update(message)
+                except InvalidConfig as error:
+                    self._refuse(error)
             case Hello():
                 raise UnexpectedMessage("config may only be sent once, as the first message.")
             case _:
@@ -104,8 +128,14 @@ class Uplink:
         else:
             self._refuse(InvalidMessage(f"{field} is empty; there is nothing to say."))
 
+    async def _key(self, digit: str) -> None:
+        if digit in KEYS:
+            await self._inbox.put(KeyPressed(digit, self._heard()))
+        else:
+            self._refuse(InvalidMessage(f"dtmf.digit is {digit[:8]!r}; allowed is one of 0-9, *, #, A-D."))
+
     def _heard(self) -> int:
         return self._downlink.heard_samples()
 
-    def _refuse(self, error: InvalidMessage | TextTooLong) -> None:
+    def _refuse(self, error: InvalidMessage | TextTooLong | InvalidConfig) -> None:
         self._downlink.post(EventOut(0, EventKind.ERROR, str(error), error.reason, error.retryable))

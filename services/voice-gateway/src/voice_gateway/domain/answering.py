@@ -164,7 +164,7 @@ def interrupt(step: Step, heard_samples: int, *, interruption_ms: int | None = N
         reply, "interrupted", step.now, heard_samples=stopped.at_sample, interruption_ms=interruption_ms
     )
     step.do(ReportTurn(report))
-    _remember(state, reply)
+    _remember(step, reply)
 
 
 def ended(step: Step, reply: ReplyState) -> None:
@@ -175,11 +175,13 @@ def ended(step: Step, reply: ReplyState) -> None:
     outcome = "failed" if reply.troubled else "answered" if text else "empty"
     end_ducking(step, reply)
     step.do(SendEvent(reply.turn, EventKind.END_OF_TURN), ReportTurn(turn_reports.report(reply, outcome, step.now)))
-    _remember(state, reply)
+    _remember(step, reply)
 
 
-def _remember(state: CallState, reply: ReplyState) -> None:
+def _remember(step: Step, reply: ReplyState) -> None:
+    state = step.state
     state.reply = None
+    state.learned.answered_ms = step.now
     state.learned.expected = reply.expects
     if text := reply.ledger.whole_text():
         state.learned.last_answer = text

@@ -266,6 +266,8 @@ class Learned:
     """What the last answer asked the caller for."""
     last_answer: str = ""
     """The last answer, whole, to be said again."""
+    answered_ms: int = 0
+    """When it ended."""
     speculation: SpeculationBudget = field(default_factory=SpeculationBudget)
     force_eou_ignored: bool = False
 

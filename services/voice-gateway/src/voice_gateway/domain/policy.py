@@ -31,7 +31,7 @@ class InterruptionPolicy:
     where the recogniser is done. Peers wait 2 s (LiveKit), or never go on."""
     min_words: int = 1
     """Words that stop an answer."""
-    echo_similarity: float = 0.75
+    echo_similarity: float = 0.55
     """What is recognised counts as an echo of the answer from this similarity on (domain/echo.py)."""
 
 

@@ -34,6 +34,8 @@ class SpeechSegmenter:
     policy: TurnPolicy
     position: int = 0
     """Samples processed so far."""
+    silence_ms: int | None = None
+    """Silence that ends the pause under way; None: the policy's."""
     _state: _State = field(default=_State.SILENT)
     _voiced: int = 0
     """Leaky count of speech samples: silence drains it, so that clicks do not add up to an onset."""
@@ -53,7 +55,7 @@ class SpeechSegmenter:
 
     def reset(self) -> None:
         """Forget the speech under way."""
-        self._state, self._voiced = _State.SILENT, 0
+        self._state, self._voiced, self.silence_ms = _State.SILENT, 0, None
 
     def process(self, samples: int, is_speech: bool) -> Edge | None:
         """Take the next frame of `samples` samples; give the edge it makes, if any."""
@@ -74,9 +76,9 @@ class SpeechSegmenter:
                     return Edge(SpeechEdge.PAUSED, self._last_voiced)
             case _State.PAUSED:
                 if is_speech:
-                    self._state = _State.SPEAKING
+                    self._state, self.silence_ms = _State.SPEAKING, None
                     return Edge(SpeechEdge.CONTINUED, start)
-                if self._silence() >= self._samples(self.policy.endpoint_silence_ms):
+                if self._silence() >= self._samples(self.silence_ms or self.policy.endpoint_silence_ms):
                     return self.end()
         return None
 

@@ -1,6 +1,7 @@
 """A gateway's inside with fake backends, and callers that speak by script. Made for virtual time."""
 
 import asyncio
+from array import array
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -56,6 +57,11 @@ class FakeAudioTools:
         """A crude resampler."""
         return None if from_hz == to_hz else _Nearest(from_hz, to_hz)
 
+    def scaled(self, pcm: bytes, gain_db: float) -> bytes:
+        """Louder or quieter, sample by sample."""
+        gain = 10.0 ** (gain_db / 20.0)
+        return array("h", [round(sample * gain) for sample in array("h", pcm)]).tobytes()
+
 
 class _Nearest:
     def __init__(self, from_hz: int, to_hz: int) -> None:
@@ -104,6 +110,15 @@ class FakeTelemetry:
     def backend_error(self, kind: BackendKind, reason: str) -> None:
         """Count."""
         self.counts[f"{kind}_{reason}"] += 1
+
+    def speculation(self, outcome: str, wasted_characters: int) -> None:
+        """Count."""
+        self.counts[f"speculation_{outcome}"] += 1
+        self.counts["speculation_wasted_characters"] += wasted_characters
+
+    def answer_resumed(self, after_ms: float) -> None:
+        """Count."""
+        self.counts["answer_resumed"] += 1
 
     def stale_dropped(self, what: str) -> None:
         """Count."""

@@ -1,0 +1,114 @@
+"""A call's recognitions: one stream an utterance, opened, asked and closed as the machine says."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from servicekit.logs import get_logger
+from voice_gateway.application.answers import Spawn
+from voice_gateway.application.config import AsrConfig
+from voice_gateway.application.hearing import Hearing
+from voice_gateway.application.ports import Asr, AsrRequest, EndOfTurnModel, Telemetry
+from voice_gateway.application.recognition import UtteranceRecognition
+from voice_gateway.domain.actions import CloseAsr, FinalizeAsr, FlushAsr, OpenAsr, ScoreTurn
+from voice_gateway.domain.errors import BackendError
+from voice_gateway.domain.events import Event, TurnScored
+
+log = get_logger(__name__)
+
+CLOSING_TIMEOUT_S = 1.0
+"""Longest that a recognition nobody waits for may take to end by itself."""
+
+SCORED_MS = 8_000
+"""Audio that an end-of-turn model looks at: Smart Turn's window."""
+
+RecognitionAction = OpenAsr | FlushAsr | FinalizeAsr | CloseAsr | ScoreTurn
+
+
+class Recognitions:
+    """Performs what the machine decides about recognition. Nothing here waits."""
+
+    def __init__(
+        self,
+        asr: Asr,
+        hearing: Hearing,
+        *,
+        call_id: str,
+        turn_model: EndOfTurnModel | None,
+        telemetry: Telemetry,
+        post: Callable[[Event], Awaitable[None]],
+    ) -> None:
+        self._asr = asr
+        self._hearing = hearing
+        self._call_id = call_id
+        self._turn_model = turn_model
+        self._telemetry = telemetry
+        self._post = post
+
+    def perform(self, action: RecognitionAction, config: AsrConfig, spawn: Spawn) -> None:
+        """Do it. `config` is what a new stream is opened with."""
+        match action:
+            case OpenAsr():
+                self._open(action, config, spawn)
+            case ScoreTurn():
+                if self._turn_model is not None:
+                    spawn(self._score(self._turn_model, action, config.sample_rate_hz), f"turn-score-{action.pause}")
+            case FlushAsr() | FinalizeAsr() | CloseAsr():
+                self._tell(action)
+            case _:
+                assert_never(action)
+
+    def _open(self, action: OpenAsr, config: AsrConfig, spawn: Spawn) -> None:
+        hearing = self._hearing
+        preroll = config.preroll_ms * config.sample_rate_hz // 1000
+        start = max(hearing.log.start, hearing.spoken_through, action.from_sample - preroll)
+        for earlier in hearing.recognitions.values():
+            earlier.stop_at(start)
+        recognition = UtteranceRecognition(
+            action.utterance,
+            start,
+            log=hearing.log,
+            asr=self._asr,
+            config=config,
+            request=AsrRequest(
+                config.sample_rate_hz, config.language_code, config.model, self._call_id, config.open_timeout_ms
+            ),
+            post=self._post,
+            on_error=self._count_error,
+        )
+        hearing.recognitions[action.utterance] = recognition
+        recognition.audio_arrived()
+        task = spawn(recognition.run(), f"asr-{action.utterance}")
+        recognition.task = task
+        task.add_done_callback(lambda _: hearing.recognitions.pop(action.utterance, None))
+
+    def _tell(self, action: FlushAsr | FinalizeAsr | CloseAsr) -> None:
+        recognition = self._hearing.recognitions.get(action.utterance)
+        if recognition is None:
+            return
+        match action:
+            case FlushAsr():
+                recognition.flush()
+            case FinalizeAsr():
+                recognition.finalize(half_close=action.half_close)
+            case CloseAsr():
+                recognition.close()
+                if recognition.task is not None:
+                    asyncio.get_running_loop().call_later(CLOSING_TIMEOUT_S, recognition.task.cancel)
+            case _:
+                assert_never(action)
+
+    async def _score(self, model: EndOfTurnModel, action: ScoreTurn, rate_hz: int) -> None:
+        """Where the model can't tell in time, the rules decide without it."""
+        audio = self._hearing.log
+        pcm = audio.read(max(audio.start, audio.end - SCORED_MS * rate_hz // 1000), audio.end)
+        try:
+            complete = await model.score(pcm)
+        except (BackendError, TimeoutError) as error:
+            log.warning("turn_model_failed", error=type(error).__name__)
+            return
+        await self._post(TurnScored(action.utterance, action.pause, complete))
+
+    def _count_error(self, error: BackendError) -> None:
+        self._telemetry.backend_error(error.kind, error.reason)
+        log.warning("backend_failed", kind=error.kind, reason=error.reason, detail=error.detail)

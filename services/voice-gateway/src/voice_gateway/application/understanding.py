@@ -1,0 +1,65 @@
+"""What the machine is told of the words that a caller says: features, computed here, where the words are."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from voice_gateway.domain.call_state import CallState
+from voice_gateway.domain.echo import similarity
+from voice_gateway.domain.events import AsrResult, Event
+from voice_gateway.domain.languages import PhraseLists, language_of
+from voice_gateway.domain.text_features import TextFeatures, features_of
+
+ECHO_TAIL_MS = 3_000
+"""How long after an answer its echo may still be recognised: a client's buffer, a room, a recogniser that is late."""
+
+ECHO_AHEAD_MS = 500
+"""What is heard from the loudspeaker may be ahead of what is known to be played."""
+
+
+class Understanding:
+    """Reads one caller's words."""
+
+    def __init__(
+        self,
+        state: Callable[[], CallState],
+        *,
+        language_code: str,
+        lists: PhraseLists,
+        salt: str,
+        heard_samples: Callable[[], int],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._state = state
+        self._salt = salt
+        self._heard_samples = heard_samples
+        self._now_ms = now_ms
+        self.retune(language_code, lists)
+
+    def retune(self, language_code: str, lists: PhraseLists) -> None:
+        """Read another language from now on, or with other lists of phrases."""
+        self._language = language_of(language_code)
+        self._lists = lists
+
+    def features(self, text: str, *, final: bool = True) -> TextFeatures:
+        """What is known of a text without keeping it."""
+        return features_of(text, self._language, final=final, salt=self._salt, lists=self._lists)
+
+    def read(self, event: Event) -> Event:
+        """`event`, with what its words mean, if it has any."""
+        if not isinstance(event, AsrResult):
+            return event
+        heard = self._heard_samples()
+        if not event.text:
+            return replace(event, heard_samples=heard)
+        features = self.features(event.text, final=event.final)
+        if played := self._recently_played(heard):
+            features = replace(features, echo=similarity(event.text, played, self._language))
+        return replace(event, features=features, heard_samples=heard)
+
+    def _recently_played(self, heard: int) -> str:
+        state = self._state()
+        if state.reply is not None:
+            ahead = ECHO_AHEAD_MS * state.opened.output_sample_rate_hz // 1000
+            return state.reply.ledger.heard_text(heard + ahead) if state.reply.audible else ""
+        recent = self._now_ms() - state.learned.answered_ms < ECHO_TAIL_MS
+        return state.learned.last_answer if recent else ""
