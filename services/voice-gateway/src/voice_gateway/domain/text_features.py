@@ -82,6 +82,7 @@ class _Rules:
         self.unfinished = PhraseSet(endings.unfinished)
         self.finished = PhraseSet(endings.finished)
         self.starts = PhraseSet(endings.starts)
+        self.polite = endings.openers | endings.closers
 
 
 @lru_cache(maxsize=64)
@@ -176,11 +177,17 @@ def _asks_repeat(words: list[str], language: Language, rules: _Rules) -> bool:
         if words[start] not in endings.openers and words[start] not in endings.fillers:
             return False
         start += 1
-    rest = words[start:]
-    if start and words[start - 1] in endings.fillers and len(rest) == 1:
-        # "uh huh" is a nod, "huh?" is not.
-        return False
-    return rules.repeat.cover(rest) or rules.repeat.cover(_without_last(rest, endings.closers))
+    return not rules.backchannel.cover(words) and _covers(rules.repeat, words[start:], rules.polite)
+
+
+def _covers(phrases: PhraseSet, words: list[str], polite: frozenset[str]) -> bool:
+    """Whether the words are listed phrases, with or without polite words after them."""
+    end = len(words)
+    while not phrases.cover(words[:end]):
+        if not end or words[end - 1] not in polite:
+            return False
+        end -= 1
+    return True
 
 
 def _stops(text: str, words: list[str], language: Language, rules: _Rules) -> bool:
@@ -192,13 +199,13 @@ def _stops(text: str, words: list[str], language: Language, rules: _Rules) -> bo
     while start < len(words):
         for length in always.lengths_at(words, start):
             end = start + length
-            if end == len(words) or words[end] not in endings.not_after_stop:
+            if end == len(words) or words[end] not in endings.not_after_stop or always.lengths_at(words, end):
                 return True
         if words[start] not in endings.openers and words[start] not in endings.fillers:
             break
         start += 1
     clause = words_of(_last_clause(text))
-    return bool(clause) and always.cover(_without_last(clause, endings.closers) or clause)
+    return _covers(always, clause, rules.polite)
 
 
 def _last_clause(text: str) -> str:
@@ -254,8 +261,7 @@ def _is_answer(words: list[str], language: Language, rules: _Rules) -> bool:
     start = 0
     while start < len(words) and (words[start] in openers or words[start] in fillers):
         start += 1
-    rest = words[start:]
-    return rules.answers.cover(rest) or rules.answers.cover(_without_last(rest, closers))
+    return _covers(rules.answers, words[start:], closers)
 
 
 def _is_sentence(words: list[str], language: Language, rules: _Rules) -> bool:
