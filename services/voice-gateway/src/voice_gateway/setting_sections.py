@@ -168,44 +168,6 @@ class TtsSettings(Section):
     _checked = field_validator("uri")(_target)
 
 
-class TurnSettings(Section):
-    """Whose turn it is."""
-
-    endpoint_silence_ms: int = setting(
-        _TURN.endpoint_silence_ms, unit="ms", alias="ENDPOINT_SILENCE_MS", ge=200, le=5_000
-    )
-    """Silence that ends the caller's turn. NVIDIA's own agents use 400 to 500."""
-    onset_ms: int = setting(_TURN.onset_ms, unit="ms", ge=20, le=1_000)
-    """Speech that makes a tentative start, and ducks an answer."""
-    confirm_ms: int = setting(_TURN.confirm_ms, unit="ms", ge=40, le=2_000)
-    """Speech that confirms the start, and stops an answer."""
-    misfire_ms: int = setting(_TURN.misfire_ms, unit="ms", ge=40, le=2_000)
-    """Silence that takes a tentative start back."""
-    soft_end_ms: int = setting(_TURN.soft_end_ms, unit="ms", ge=20, le=2_000)
-    """Silence after which the caller may be done: audio is sent on at once, and a final result is believed."""
-    final_timeout_ms: int = setting(_TURN.final_timeout_ms, unit="ms", ge=100, le=10_000)
-    """Longest wait for the final transcript once it was asked for; then the last interim one stands."""
-    force_eou_patience_ms: int = setting(_TURN.force_eou_patience_ms, unit="ms", ge=50, le=5_000)
-    """Longest wait for the answer to force_eou before the server counts as one that ignores it."""
-    interruptible: bool = setting(_TURN.interruptible)
-    """Whether speech over an answer stops it."""
-    duck_db: float = setting(_TURN.duck_db, unit="dB", ge=-60, le=0)
-    """Loudness of the answer while speech over it is tentative."""
-
-
-class PhraseSettings(Section):
-    """How an answer is cut into phrases."""
-
-    first_min_characters: int = setting(_PHRASES.first_min_characters, unit="characters", ge=1, le=200)
-    """The first phrase may end at a comma from this length on. 12 are some 0.8 s of speech: time to make the second."""
-    first_max_characters: int = setting(_PHRASES.first_max_characters, unit="characters", ge=10, le=200)
-    """The first phrase is cut at a word when nothing ended it before."""
-    min_characters: int = setting(_PHRASES.min_characters, unit="characters", ge=1, le=200)
-    """Later phrases may end at a comma from this length on; sentences end at any length."""
-    max_characters: int = setting(_PHRASES.max_characters, unit="characters", ge=20, le=200)
-    """Longest phrase. NVIDIA's clients split at 200 characters, and Riva refuses much longer requests."""
-
-
 class PlayoutSettings(Section):
     """How audio is paced to callers."""
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from servicekit.settings import load_settings
 from voice_gateway.application.config import (
@@ -25,21 +25,21 @@ from voice_gateway.application.config import (
     PlayoutConfig,
     TtsConfig,
 )
+from voice_gateway.domain.endpointing import EndpointPolicy
 from voice_gateway.domain.phrases import PhrasePolicy
-from voice_gateway.domain.policy import TurnPolicy
+from voice_gateway.domain.policy import ConversationPolicy, SpeculationPolicy, TurnPolicy
 from voice_gateway.setting_sections import (
     AsrSettings,
     LimitSettings,
     LlmSettings,
     LogSettings,
-    PhraseSettings,
     PlayoutSettings,
     RivaSettings,
     ServerSettings,
     TtsSettings,
-    TurnSettings,
     setting,
 )
+from voice_gateway.turn_sections import TurnTakingSettings
 
 OVERRIDABLE = (
     "asr_model",
@@ -70,7 +70,7 @@ REVISION_CHARACTERS = 12
 NVIDIA_DOMAIN = ".nvidia.com"
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(TurnTakingSettings):
     """The gateway's settings."""
 
     model_config = SettingsConfigDict(
@@ -84,8 +84,6 @@ class GatewaySettings(BaseSettings):
     asr: AsrSettings = AsrSettings()
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
-    turn: TurnSettings = TurnSettings()
-    phrase: PhraseSettings = PhraseSettings()
     playout: PlayoutSettings = PlayoutSettings()
     limits: LimitSettings = LimitSettings()
     allowed_overrides: frozenset[str] = setting(
@@ -153,6 +151,19 @@ def _inconsistency(settings: GatewaySettings) -> str:
     turn, phrase, limits = settings.turn, settings.phrase, settings.limits
     if turn.confirm_ms < turn.onset_ms:
         return f"TURN_CONFIRM_MS is {turn.confirm_ms}; allowed is TURN_ONSET_MS, which is {turn.onset_ms}, or more"
+    endpoint = settings.endpoint
+    if endpoint.min_ms > endpoint.max_ms:
+        return f"ENDPOINT_MIN_MS is {endpoint.min_ms}; allowed is ENDPOINT_MAX_MS, which is {endpoint.max_ms}, or less"
+    if turn.soft_end_ms > endpoint.min_ms:
+        return (
+            f"TURN_SOFT_END_MS is {turn.soft_end_ms}; allowed is ENDPOINT_MIN_MS, which is {endpoint.min_ms}, or less"
+        )
+    interruption = settings.interruption
+    if interruption.commit_ms > interruption.doubtful_commit_ms:
+        return (
+            f"INTERRUPTION_COMMIT_MS is {interruption.commit_ms}; allowed is INTERRUPTION_DOUBTFUL_COMMIT_MS, which is "
+            f"{interruption.doubtful_commit_ms}, or less"
+        )
     if turn.soft_end_ms > turn.endpoint_silence_ms:
         return (
             f"TURN_SOFT_END_MS is {turn.soft_end_ms}; allowed is ENDPOINT_SILENCE_MS, which is "
@@ -198,7 +209,12 @@ def to_call_config(settings: GatewaySettings) -> CallConfig:
             **settings.turn.model_dump(),
             finalize=settings.asr.finalize,
             max_call_ms=settings.limits.max_call_seconds * 1000,
+            endpoint=EndpointPolicy(**settings.endpoint.model_dump(), neutral_ms=settings.turn.endpoint_silence_ms),
+            interruption=settings.interruption.policy(),
+            speculation=SpeculationPolicy(**settings.speculation.model_dump()),
         ),
+        conversation=ConversationPolicy(**settings.conversation.model_dump()),
+        phrase_lists=settings.interruption.lists(),
         phrases=PhrasePolicy(**settings.phrase.model_dump()),
         playout=PlayoutConfig(**settings.playout.model_dump()),
         limits=Limits(

@@ -104,19 +104,7 @@ class Call:
         learned = Learned(force_eou_ignored=services.knowledge.force_eou_ignored)
         self.machine = TurnMachine(state=CallState(tuning=_tuning(self._config), learned=learned))
         self.journal = Journal.of(self.machine)
-        flushes = Capability.PLAYBACK_FLUSHES in admitted.capabilities
-        playout = self._config.playout
-        lead_ms = playout.lead_ms if flushes else playout.legacy_lead_ms
-        self.downlink = Downlink(
-            transport,
-            services.clock,
-            self.inbox.put,
-            sample_rate_hz=admitted.output_rate_hz,
-            frame_ms=max(10, min(playout.frame_ms, lead_ms // 3)),
-            lead_ms=lead_ms,
-            buffer_ms=playout.buffer_ms,
-            scale=services.tools.scaled,
-        )
+        self.downlink = self._make_downlink(transport)
         self._answers = Answers(
             admitted,
             backends,
@@ -136,7 +124,7 @@ class Call:
             now_ms=self.inbox.now,
             heard_samples=self.downlink.heard_samples,
         )
-        self._understanding = Understanding(
+        understanding = Understanding(
             lambda: self.machine.state,
             language_code=self._config.asr.language_code,
             lists=self._config.phrase_lists,
@@ -150,7 +138,8 @@ class Call:
             call_id=call_id,
             turn_model=services.turn_model,
             telemetry=services.telemetry,
-            post=self._recognised,
+            understanding=understanding,
+            post=self.inbox.put,
         )
         self.uplink = Uplink(
             transport,
@@ -158,10 +147,25 @@ class Call:
             self.downlink,
             self.inbox,
             self._config.limits,
-            understanding=self._understanding,
+            understanding=understanding,
             update=self._update,
         )
         self._moved = asyncio.Event()
+
+    def _make_downlink(self, transport: CallTransport) -> Downlink:
+        flushes = Capability.PLAYBACK_FLUSHES in self.admitted.capabilities
+        playout = self._config.playout
+        lead_ms = playout.lead_ms if flushes else playout.legacy_lead_ms
+        return Downlink(
+            transport,
+            self._services.clock,
+            self.inbox.put,
+            sample_rate_hz=self.admitted.output_rate_hz,
+            frame_ms=max(10, min(playout.frame_ms, lead_ms // 3)),
+            lead_ms=lead_ms,
+            buffer_ms=playout.buffer_ms,
+            scale=self._services.tools.scaled,
+        )
 
     @property
     def limits(self) -> Limits:
@@ -218,9 +222,6 @@ class Call:
         """End the call because of `error`."""
         self._failure = self._failure or error
         await self.inbox.put(CallFailed(error.reason, str(error), error.retryable))
-
-    async def _recognised(self, event: Event) -> None:
-        await self.inbox.put(self._understanding.read(event))
 
     async def _announce(self, event: Event) -> None:
         await self.inbox.put(event)
@@ -327,7 +328,7 @@ class Call:
         config = apply(replace(newest, asr=replace(newest.asr, sample_rate_hz=rate_hz)), self.admitted)
         self._config = config
         self.hearing.retune(config.turn)
-        self._understanding.retune(config.asr.language_code, config.phrase_lists)
+        self._recognitions.understanding.retune(config.asr.language_code, config.phrase_lists)
         return Retuned(config.turn, config.llm.system_prompt, config.llm.history_tokens, config.conversation)
 
 

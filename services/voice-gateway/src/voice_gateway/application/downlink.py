@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from voice_gateway.application.messages import AnswerTextOut, AudioOut, Outbound
+from voice_gateway.application.playout_buffer import PlayoutBuffer
 from voice_gateway.application.ports import CallTransport, Clock
 from voice_gateway.domain.errors import SlowConsumer
 from voice_gateway.domain.events import Event, PlaybackStarted
@@ -15,14 +16,9 @@ MAX_MESSAGES = 1024
 """Messages that may wait to be written. Beyond it the caller does not read, and the call ends."""
 
 
-KEPT_MS = 8_000
-"""Audio kept behind what was sent, to go on from the word at which the caller made the answer pause: at most the lead,
-what a client's loudspeaker is behind, and a word."""
-
-
 @dataclass(slots=True)
 class _Answer:
-    """Audio of one answer that waits to be sent."""
+    """One answer on its way out."""
 
     turn: int
     revision: int
@@ -30,18 +26,7 @@ class _Answer:
     """The generation that it began with, by which its maker names it."""
     generation: int
     """What its audio is sent as: a newer one after each pause."""
-    clock: PlayoutClock
-    """Of the audio sent as this generation."""
-    base: int = 0
-    """Sample of the answer that this generation began with."""
-    chunks: deque[bytes] = field(default_factory=deque)
-    offset: int = 0
-    """Bytes of the first chunk that are already sent."""
-    waiting: int = 0
-    """Bytes that wait."""
-    kept: deque[bytes] = field(default_factory=deque)
-    """The newest audio that was sent, in pieces."""
-    kept_bytes: int = 0
+    audio: PlayoutBuffer
     released: bool = False
     started: bool = False
     """Its first audio was sent."""
@@ -51,44 +36,16 @@ class _Answer:
     done: asyncio.Event = field(default_factory=asyncio.Event)
     room: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def take(self, size: int) -> bytes:
-        """Up to `size` bytes, in one piece."""
-        pieces: list[bytes] = []
-        while size and self.chunks:
-            chunk = self.chunks[0]
-            piece = chunk[self.offset : self.offset + size]
-            pieces.append(piece)
-            size -= len(piece)
-            self.offset += len(piece)
-            if self.offset == len(chunk):
-                self.chunks.popleft()
-                self.offset = 0
-        taken = b"".join(pieces)
-        self.waiting -= len(taken)
-        return taken
 
-    def keep(self, pcm: bytes, limit: int) -> None:
-        """Remember audio that is about to be sent, `limit` bytes at most."""
-        self.kept.append(pcm)
-        self.kept_bytes += len(pcm)
-        while self.kept_bytes - len(self.kept[0]) >= limit:
-            self.kept_bytes -= len(self.kept.popleft())
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    sample_rate_hz: int
+    lead_ms: int
+    frame_bytes: int
+    buffer_bytes: int
 
-    def rewind(self, sample: int) -> None:
-        """Go back to `sample` of the answer, or as far as audio was kept: what was sent from there on waits again."""
-        sent = self.base + self.clock.sent
-        sample = min(sent, max(sample, sent - self.kept_bytes // 2))
-        again = b"".join(self.kept)[self.kept_bytes - 2 * (sent - sample) :] if sample < sent else b""
-        if self.offset:
-            self.chunks[0] = self.chunks[0][self.offset :]
-            self.offset = 0
-        if again:
-            self.chunks.appendleft(again)
-            self.waiting += len(again)
-        self.kept.clear()
-        self.kept_bytes = 0
-        self.base = sample
-        self.clock = PlayoutClock(self.clock.sample_rate_hz, self.clock.lead_ms)
+    def bytes_of(self, milliseconds: int) -> int:
+        return 2 * (self.sample_rate_hz * milliseconds // 1000)
 
 
 class Downlink:
@@ -117,11 +74,12 @@ class Downlink:
         self._transport = transport
         self._clock = clock
         self._post = post
-        self._sample_rate_hz = sample_rate_hz
-        self._lead_ms = lead_ms
-        self._frame_bytes = 2 * (sample_rate_hz * frame_ms // 1000)
-        self._buffer_bytes = 2 * (sample_rate_hz * buffer_ms // 1000)
-        self._kept_bytes = 2 * (sample_rate_hz * KEPT_MS // 1000)
+        self._sizes = _Sizes(
+            sample_rate_hz,
+            lead_ms,
+            frame_bytes=2 * (sample_rate_hz * frame_ms // 1000),
+            buffer_bytes=2 * (sample_rate_hz * buffer_ms // 1000),
+        )
         self._scale = scale
         self._gain_db = 0.0
         self._messages: deque[Outbound] = deque()
@@ -149,8 +107,8 @@ class Downlink:
     def begin(self, turn: int, generation: int, revision: int = 0) -> None:
         """Audio of a new answer will come, called `generation` from now on; older audio is dropped."""
         self._drop()
-        clock = PlayoutClock(self._sample_rate_hz, self._lead_ms)
-        self._answer = _Answer(turn, revision, generation, generation, clock)
+        audio = PlayoutBuffer(PlayoutClock(self._sizes.sample_rate_hz, self._sizes.lead_ms))
+        self._answer = _Answer(turn, revision, generation, generation, audio)
         self._gain_db = 0.0
 
     def is_current(self, generation: int) -> bool:
@@ -160,20 +118,19 @@ class Downlink:
     async def feed(self, generation: int, pcm: bytes) -> None:
         """Add audio; waits while the buffer is full. Audio of another generation is dropped."""
         answer = self._current(generation)
-        while answer is not None and answer.waiting >= self._buffer_bytes:
+        while answer is not None and answer.audio.waiting >= self._sizes.buffer_bytes:
             answer.room.clear()
             await answer.room.wait()
             answer = self._current(generation)
         if answer is not None and pcm:
-            answer.chunks.append(pcm)
-            answer.waiting += len(pcm)
+            answer.audio.add(pcm)
             if answer.released:
                 self._wake()
 
     async def room_for(self, generation: int, waiting_ms: int) -> None:
         """Wait until at most `waiting_ms` of the generation's audio waits to be sent."""
-        limit = 2 * (self._sample_rate_hz * waiting_ms // 1000)
-        while (answer := self._current(generation)) is not None and answer.waiting > limit:
+        limit = self._sizes.bytes_of(waiting_ms)
+        while (answer := self._current(generation)) is not None and answer.audio.waiting > limit:
             answer.room.clear()
             await answer.room.wait()
 
@@ -209,7 +166,7 @@ class Downlink:
         answer = self._answer
         if answer is not None and answer.turn == turn and answer.paused_at is not None:
             answer.paused_at = None
-            answer.rewind(from_sample)
+            answer.audio.rewind(from_sample)
             self._gain_db = 0.0
             self._wake()
 
@@ -222,7 +179,7 @@ class Downlink:
         answer = self._answer
         if answer is None or answer.generation != generation or answer.paused_at is not None:
             return False
-        answer.clock.on_ack(samples, self._clock.ms())
+        answer.audio.clock.on_ack(samples, self._clock.ms())
         return True
 
     def hold(self, held: bool) -> None:
@@ -238,7 +195,7 @@ class Downlink:
             return 0
         if answer.paused_at is not None:
             return answer.paused_at
-        return answer.base + answer.clock.played(self._clock.ms())
+        return answer.audio.base + answer.audio.clock.played(self._clock.ms())
 
     def blocked_ms(self) -> float:
         """How long the write in progress has been waiting."""
@@ -249,7 +206,7 @@ class Downlink:
         if self._answer is None or self._answer.done.is_set() or self._answer.paused_at is not None:
             # Clients acknowledge while audio plays: the last of it may go without.
             return 0.0
-        return self._answer.clock.unacknowledged_ms(self._clock.ms())
+        return self._answer.audio.clock.unacknowledged_ms(self._clock.ms())
 
     # ---- the task ---------------------------------------------------------------------------------------------------
 
@@ -276,36 +233,37 @@ class Downlink:
         while (answer := self._answer) is not None and answer.released and not self._messages:
             if answer.paused_at is not None:
                 return None
-            now_ms = self._clock.ms()
-            if not answer.waiting:
+            now_ms, audio = self._clock.ms(), answer.audio
+            if not audio.waiting:
                 if not answer.complete:
                     return None
-                end_ms = answer.clock.end_ms(now_ms)
+                end_ms = audio.clock.end_ms(now_ms)
                 if now_ms < end_ms:
                     return end_ms
                 answer.done.set()
                 return None
-            if answer.waiting < self._frame_bytes and not answer.complete:
+            if audio.waiting < self._sizes.frame_bytes and not answer.complete:
                 return None
-            due_ms = answer.clock.due_ms(min(answer.waiting, self._frame_bytes) // 2, now_ms)
+            due_ms = audio.clock.due_ms(min(audio.waiting, self._sizes.frame_bytes) // 2, now_ms)
             if now_ms < due_ms:
                 return due_ms
             if self._held:
                 return None
-            first_sample = answer.clock.sent
-            pcm = answer.take(self._frame_bytes)
-            answer.clock.on_sent(len(pcm) // 2, now_ms)
-            answer.room.set()
-            answer.keep(pcm, self._kept_bytes)
-            if self._scale is not None and self._gain_db:
-                pcm = self._scale(pcm, self._gain_db)
-            await self._write(AudioOut(answer.turn, answer.generation, first_sample, pcm))
-            if not answer.started:
-                answer.started = True
-                await self._post(PlaybackStarted(answer.turn, answer.revision))
-        if answer is not None and answer.complete and not answer.released and not answer.waiting:
+            await self._write_frame(answer, now_ms)
+        if answer is not None and answer.complete and not answer.released and not answer.audio.waiting:
             answer.done.set()
         return None
+
+    async def _write_frame(self, answer: _Answer, now_ms: float) -> None:
+        first_sample = answer.audio.clock.sent
+        pcm = answer.audio.take(self._sizes.frame_bytes, now_ms)
+        answer.room.set()
+        if self._scale is not None and self._gain_db:
+            pcm = self._scale(pcm, self._gain_db)
+        await self._write(AudioOut(answer.turn, answer.generation, first_sample, pcm))
+        if not answer.started:
+            answer.started = True
+            await self._post(PlaybackStarted(answer.turn, answer.revision))
 
     async def _write(self, message: Outbound) -> None:
         self._writing_since_ms = self._clock.ms()

@@ -10,6 +10,7 @@ from voice_gateway.application.config import AsrConfig
 from voice_gateway.application.hearing import Hearing
 from voice_gateway.application.ports import Asr, AsrRequest, EndOfTurnModel, Telemetry
 from voice_gateway.application.recognition import UtteranceRecognition
+from voice_gateway.application.understanding import Understanding
 from voice_gateway.domain.actions import CloseAsr, FinalizeAsr, FlushAsr, OpenAsr, ScoreTurn
 from voice_gateway.domain.errors import BackendError
 from voice_gateway.domain.events import Event, TurnScored
@@ -36,6 +37,7 @@ class Recognitions:
         call_id: str,
         turn_model: EndOfTurnModel | None,
         telemetry: Telemetry,
+        understanding: Understanding,
         post: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._asr = asr
@@ -43,6 +45,7 @@ class Recognitions:
         self._call_id = call_id
         self._turn_model = turn_model
         self._telemetry = telemetry
+        self.understanding = understanding
         self._post = post
 
     def perform(self, action: RecognitionAction, config: AsrConfig, spawn: Spawn) -> None:
@@ -73,7 +76,7 @@ class Recognitions:
             request=AsrRequest(
                 config.sample_rate_hz, config.language_code, config.model, self._call_id, config.open_timeout_ms
             ),
-            post=self._post,
+            post=self._tell_machine,
             on_error=self._count_error,
         )
         hearing.recognitions[action.utterance] = recognition
@@ -81,6 +84,9 @@ class Recognitions:
         task = spawn(recognition.run(), f"asr-{action.utterance}")
         recognition.task = task
         task.add_done_callback(lambda _: hearing.recognitions.pop(action.utterance, None))
+
+    async def _tell_machine(self, event: Event) -> None:
+        await self._post(self.understanding.read(event))
 
     def _tell(self, action: FlushAsr | FinalizeAsr | CloseAsr) -> None:
         recognition = self._hearing.recognitions.get(action.utterance)

@@ -100,11 +100,14 @@ def _weigh(step: Step, utterance: Utterance) -> None:
 def _choice(step: Step, utterance: Utterance) -> EndpointChoice:
     state = step.state
     pending = state.pending()
+    policy = state.policy.endpoint
+    if policy.neutral_ms != state.policy.endpoint_silence_ms:
+        policy = replace(policy, neutral_ms=state.policy.endpoint_silence_ms)
     return silence_for(
         pending[-1].features if pending else None,
         state.learned.expected,
         state.learned.pace,
-        replace(state.policy.endpoint, neutral_ms=state.policy.endpoint_silence_ms),
+        policy,
         turn_complete=utterance.pause.complete,
     )
 

@@ -82,6 +82,7 @@ class FakeTelemetry:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.reports: list[TurnReport] = []
+        self.longest_pause_ms = 0.0
 
     def call_started(self) -> None:
         """Count."""
@@ -117,8 +118,9 @@ class FakeTelemetry:
         self.counts["speculation_wasted_characters"] += wasted_characters
 
     def answer_resumed(self, after_ms: float) -> None:
-        """Count."""
+        """Count, and keep the longest pause."""
         self.counts["answer_resumed"] += 1
+        self.longest_pause_ms = max(self.longest_pause_ms, after_ms)
 
     def stale_dropped(self, what: str) -> None:
         """Count."""
