@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from voice_gateway.domain.call_state import CallState
-from voice_gateway.domain.echo import similarity
+from voice_gateway.domain.echo import EchoMatch, compare
 from voice_gateway.domain.events import AsrResult, Event
 from voice_gateway.domain.languages import PhraseLists, language_of
 from voice_gateway.domain.text_features import TextFeatures, features_of
@@ -53,8 +53,14 @@ class Understanding:
             return replace(event, heard_samples=heard)
         features = self.features(event.text, final=event.final)
         if played := self._recently_played(heard):
-            features = replace(features, echo=similarity(event.text, played, self._language))
+            features = self._guarded(features, compare(event.text, played, self._language))
         return replace(event, features=features, heard_samples=heard)
+
+    def _guarded(self, features: TextFeatures, match: EchoMatch) -> TextFeatures:
+        """`features` of what may be an echo, unless the caller spoke over it to stop the answer."""
+        if match.rest and self.features(match.rest).stop:
+            return replace(features, stop=True)
+        return replace(features, echo=match.similarity)
 
     def _recently_played(self, heard: int) -> str:
         state = self._state()
