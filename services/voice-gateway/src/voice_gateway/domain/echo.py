@@ -16,7 +16,7 @@ error rates of 0 to 40 %; callers who say something else, speak of the same thin
 
 At 0.55, whole sentences are known at 95 % or more up to an error rate of 40 %; parts of four to eight words at 97 %
 up to 20 %, and at 87 % at 40 %. Shares of letter n-grams (3 to 6), tried on 3,600 such pairs at a precision of 99.5 %,
-at most 82 % of the parts at an error rate of 20 %; alignment knows 94 %. A call takes 25 to 50 us.
+know at most 82 % of the parts at an error rate of 20 %; alignment knows 94 %. A call takes 25 to 50 us.
 """
 
 from collections.abc import Sequence

@@ -245,29 +245,29 @@ def _ending(text: str, words: list[str], entity: Entity, language: Language, rul
         return Ending.COMPLETE
     if last in endings.seldom_last or rules.unfinished.ends(words):
         return Ending.TRAILING
-    if stopped or last in endings.closers or _is_sentence(words, language, rules):
+    if stopped:
         return Ending.COMPLETE
-    return Ending.NEUTRAL
+    start = _after_openers(words, language)
+    if words[start] in endings.conditions:
+        return Ending.NEUTRAL
+    asks = len(words) - start >= endings.min_sentence_words and bool(rules.starts.lengths_at(words, start))
+    return Ending.COMPLETE if asks or last in endings.closers else Ending.NEUTRAL
 
 
 def _is_answer(words: list[str], language: Language, rules: _Rules) -> bool:
-    """Whether the words are a short answer that stands by itself, with or without "well" before and "please" after
-    it."""
-    fillers, openers, closers = language.endings.fillers, language.endings.openers, language.endings.closers
-    if all(word in fillers for word in words):
+    """Whether the words are a short answer that stands by itself; with "well" before it or "please" after it."""
+    endings = language.endings
+    if all(word in endings.fillers for word in words):
         return False
     if rules.answers.cover(words):
         return True
-    start = 0
-    while start < len(words) and (words[start] in openers or words[start] in fillers):
-        start += 1
-    return _covers(rules.answers, words[start:], closers)
+    return _covers(rules.answers, words[_after_openers(words, language) :], endings.closers)
 
 
-def _is_sentence(words: list[str], language: Language, rules: _Rules) -> bool:
-    """Whether words without marks look like a whole question or request."""
+def _after_openers(words: list[str], language: Language) -> int:
+    """Place of the first word that is no opener and no filler, or of the last word."""
     endings = language.endings
     start = 0
     while start < len(words) - 1 and (words[start] in endings.openers or words[start] in endings.fillers):
         start += 1
-    return len(words) - start >= endings.min_sentence_words and bool(rules.starts.lengths_at(words, start))
+    return start

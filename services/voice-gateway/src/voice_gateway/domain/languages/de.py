@@ -84,6 +84,7 @@ GERMAN = Language(
             "bin; sag; sagen sie; gib; geben sie; zeig; buche; buchen sie; ruf; spiel; mach; schalte; stell; öffne; "
             "schick; bitte; mein; meine; der; die; das; es; wir; um wie viel; für wann"
         ),
+        conditions=bag("wenn falls weil obwohl während da"),
         not_after_stop=bag("bis auf auf mal für schild gemacht"),
     ),
     entities=EntityWords(

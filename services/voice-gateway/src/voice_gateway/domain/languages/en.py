@@ -62,8 +62,8 @@ ENGLISH = Language(
             "need; we want; the first; the last; the next; the other"
         ),
         finished=listed(
-            "it on; it in; them on; this on; that on; lights on; light on; radio on; log in; sign in; check in; come "
-            "in; going on; carry on; is it for; are you from; that for; what it is; where it is; how it is; who it "
+            "it on; it in; them on; this on; that on; lights on; light on; radio on; log in; sign in; check in; "
+            "going on; carry on; is it for; are you from; that for; what it is; where it is; how it is; who it "
             "is; what this is; what that is; what time it is; what is this; what's this; like this; like that; yes i "
             "am; yes i do; yes it is; yes i have; no i don't; no it isn't; no i haven't; i hope not; i think not; why "
             "not; of course not; once more; no more; any more; one more; not really; or so; i think so; think about; "
@@ -94,6 +94,7 @@ ENGLISH = Language(
             "name is; my; the; i am; i'm; it; we; that's; there is; there's; add; put; make; schedule; order; switch; "
             "explain; translate; let us; let's"
         ),
+        conditions=bag("if unless although though because while whenever"),
         not_after_stop=bag("by sign signs light lights list lists time times word words for until till over loss"),
     ),
     entities=EntityWords(

@@ -70,6 +70,7 @@ SPANISH = Language(
             "dame; deme; hay; tiene; tienes; es; está; busco; reserva; reserve; llama; pon; ponga; abre; cierra; "
             "envía; cambia; cancela; mi; me llamo; tengo; estoy; soy; a qué; de qué; el; la; quería"
         ),
+        conditions=bag("si aunque mientras porque"),
         not_after_stop=bag("el la los las mi que un una mí ti mañana hoy dos tres cuatro"),
     ),
     entities=EntityWords(

@@ -82,6 +82,7 @@ FRENCH = Language(
             "donnez moi; montrez moi; réserve; réservez; appelle; appelez; mets; mettez; ouvre; ferme; envoie; "
             "envoyez; annulez; changez; avez vous; il y a; y a t il; mon; ma; le; la; c'est; on; nous; à quelle; je"
         ),
+        conditions=bag("si lorsque puisque parce"),
         not_after_stop=bag("de que le la les un une mon"),
     ),
     entities=EntityWords(

@@ -82,6 +82,7 @@ ITALIAN = Language(
             "invia; annulla; cambia; c'è; ci sono; avete; ha; è; mi chiamo; il; la; il mio; la mia; sono; cerco; sto "
             "cercando; a che; per quando"
         ),
+        conditions=bag("se mentre siccome poiché"),
         not_after_stop=bag("che il la lo un una di mi"),
     ),
     entities=EntityWords(

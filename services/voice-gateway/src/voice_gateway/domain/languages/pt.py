@@ -80,6 +80,7 @@ PORTUGUESE = Language(
             "liga; ligue; põe; coloca; abre; feche; envia; envie; manda; cancela; muda; tem; há; existe; é; está; "
             "meu; minha; o meu; a minha; eu tenho; tenho; eu sou; estou; eu estou; o; a; a que; de que"
         ),
+        conditions=bag("se enquanto embora"),
         not_after_stop=bag("o a os as mim que um uma você hoje amanhã mim dois três"),
     ),
     entities=EntityWords(

@@ -74,6 +74,8 @@ class EndingWords:
     """Words that a request ends in: "please", "thanks"."""
     starts: tuple[str, ...] = ()
     """How questions and requests begin; from `min_sentence_words` on they count as complete without a mark."""
+    conditions: frozenset[str] = frozenset()
+    """"if", "because": a text that begins so and has no mark waits for its main clause."""
     not_after_stop: frozenset[str] = frozenset()
     """Words that make something else of the stop phrase before them: "stop sign"."""
     min_sentence_words: int = 4
