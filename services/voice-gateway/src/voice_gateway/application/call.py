@@ -11,6 +11,7 @@ from typing import Any, assert_never
 
 from servicekit.logs import get_logger
 from voice_gateway.application import outputs
+from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.config import ConfigSource, Limits
 from voice_gateway.application.downlink import Downlink
 from voice_gateway.application.hearing import Hearing
@@ -71,6 +72,7 @@ class CallServices:
     clock: Clock
     telemetry: Telemetry
     knowledge: SharedKnowledge
+    canned: CannedSpeech
 
 
 class Call:
@@ -300,6 +302,7 @@ class Call:
             output_rate_hz=self.admitted.output_rate_hz,
             backends=self._backends,
             tools=self._services.tools,
+            canned=self._services.canned,
             downlink=self.downlink,
             telemetry=self._services.telemetry,
             post=self.inbox.put,
