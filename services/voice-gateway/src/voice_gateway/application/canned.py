@@ -169,7 +169,12 @@ class CannedSpeech:
             if config.revision != revision:
                 revision = config.revision
                 self._hopeless.clear()
-            if await self._complete(config, tts):
+            try:
+                complete = await self._complete(config, tts)
+            except Exception:  # noqa: BLE001 - apologies must go on being made for as long as the process lives
+                log.exception("apologies_not_made")
+                complete = False
+            if complete:
                 pause_s = FIRST_PAUSE_S
                 await self._wait(LOOK_S)
             else:

@@ -200,8 +200,10 @@ class Reply:
             return None
         if not clip.text:
             return _Phrase(NO_WORDS, "", clip)
-        separator = " " if self._record.last else ""
-        self._downlink.post(AnswerTextOut(self._turn, separator + clip.text))
+        if kind == "llm":
+            # Where the voice fails, text goes on: a sentence would come in the middle of it, and the event says enough.
+            separator = " " if self._record.last else ""
+            self._downlink.post(AnswerTextOut(self._turn, separator + clip.text))
         return await self._record.add(clip.text, clip)
 
     # ---- speech -----------------------------------------------------------------------------------------------------
@@ -225,10 +227,16 @@ class Reply:
                 # The text goes on without a voice.
                 silent = True
                 await self._report_trouble(error)
-                if not self._sound and (apology := await self._apology("tts")) is not None and apology.clip:
-                    await self._play(apology.index, apology.clip)
+                await self._apologise_for_voice()
+        if self._record.last:
+            # A voice that is there and gives no sound.
+            await self._apologise_for_voice()
         if self._resampler is not None and self._sound:
             await self._downlink.feed(self._order.generation, self._resampler.flush())
+
+    async def _apologise_for_voice(self) -> None:
+        if not self._sound and (apology := await self._apology("tts")) is not None and apology.clip is not None:
+            await self._play(apology.index, apology.clip)
 
     async def _synthesize(self, phrase: _Phrase) -> None:
         tts = self._config.tts
