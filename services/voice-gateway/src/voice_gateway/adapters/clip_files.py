@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from servicekit.logs import get_logger
@@ -82,8 +83,7 @@ def serialised(key: ClipKey, clip: CannedClip) -> bytes:
     """The content of a clip's file."""
     head = {
         "format": FORMAT,
-        "text": key.text,
-        "rate_hz": key.rate_hz,
+        "key": asdict(key),
         "word_ends": clip.word_ends,
         "sha256": hashlib.sha256(clip.pcm).hexdigest(),
     }
@@ -94,7 +94,7 @@ def parsed(content: bytes, key: ClipKey) -> CannedClip:
     """The clip in a file's content. Raises ValueError, KeyError or TypeError where it is not the one of `key`."""
     head_line, line_end, pcm = content.partition(b"\n")
     head = json.loads(head_line)
-    if not line_end or head["format"] != FORMAT or (head["text"], head["rate_hz"]) != (key.text, key.rate_hz):
+    if not line_end or head["format"] != FORMAT or head["key"] != asdict(key):
         raise ValueError("the file holds another clip")
     if not pcm or len(pcm) % 2 or hashlib.sha256(pcm).hexdigest() != head["sha256"]:
         raise ValueError("the samples are damaged")

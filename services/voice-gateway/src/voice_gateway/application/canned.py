@@ -171,7 +171,7 @@ class CannedSpeech:
                 self._hopeless.clear()
             try:
                 complete = await self._complete(config, tts)
-            except Exception:  # noqa: BLE001 - apologies must go on being made for as long as the process lives
+            except Exception:
                 log.exception("apologies_not_made")
                 complete = False
             if complete:

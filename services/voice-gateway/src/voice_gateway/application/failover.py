@@ -90,7 +90,7 @@ class FallbackTts:
 
 class FallbackAsr:
     """The Asr port over a list. Opening goes down the list; a stream that breaks is the caller's to open again, with
-    `AsrRequest.avoid` naming the backend that the error came from.
+    `AsrRequest.avoid` naming the backends that its errors came from.
     """
 
     def __init__(self, ladder: Ladder[Asr], *, failover_ms: int) -> None:
@@ -115,7 +115,7 @@ class FallbackAsr:
                 async with AsyncExitStack() as trying:
                     trying.callback(attempt.over)
                     try:
-                        asked = replace(request, open_timeout_ms=timeout_ms, avoid=None)
+                        asked = replace(request, open_timeout_ms=timeout_ms, avoid=frozenset())
                         opened = await trying.enter_async_context(attempt.backend.open(asked))
                         stream = _WatchedStream(opened, attempt, ladder)
                         trying.callback(stream.left)

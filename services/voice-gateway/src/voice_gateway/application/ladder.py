@@ -55,13 +55,9 @@ class Ladder(Generic[BackendT]):
         now_ms = self.now_ms()
         return any(self.breakers[position].would_admit(now_ms) for position in positions)
 
-    def order(self, avoid: int | None = None) -> list[int]:
-        """Positions in the order in which they are tried."""
-        positions = list(range(len(self.backends)))
-        if avoid is not None and avoid in positions:
-            positions.remove(avoid)
-            positions.append(avoid)
-        return positions
+    def order(self, avoid: frozenset[int] = frozenset()) -> list[int]:
+        """Positions in the order in which they are tried: those in `avoid` come last."""
+        return sorted(range(len(self.backends)), key=lambda position: (position in avoid, position))
 
     def resting(self) -> BackendUnavailable:
         """The error where no breaker lets a request through."""

@@ -39,8 +39,8 @@ class AsrRequest:
     call_id: str = ""
     """Sent as Riva's request id, so that both sides' logs meet."""
     open_timeout_ms: int = 3_000
-    avoid: int | None = None
-    """Position of the recogniser, in a list of them, that has just failed this utterance."""
+    avoid: frozenset[int] = frozenset()
+    """Positions of the recognisers, in a list of them, that have failed this utterance: the others are asked first."""
 
 
 @dataclass(frozen=True, slots=True)

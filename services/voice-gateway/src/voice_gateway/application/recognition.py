@@ -107,7 +107,7 @@ class UtteranceRecognition:
             if failure is not None and (not failure.retryable or attempt == self._config.reconnects):
                 break
             if failure is not None:
-                self._request = replace(self._request, avoid=failure.position)
+                self._request = replace(self._request, avoid=self._request.avoid | {failure.position})
                 if attempt:
                     await asyncio.sleep(FIRST_PAUSE_S * (1 << (attempt - 1)))
             self._sent_sample = self._opened_at_sample = self.unfinalized_sample
