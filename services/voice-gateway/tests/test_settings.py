@@ -34,7 +34,12 @@ def test_the_known_keys_keep_names_and_defaults() -> None:
     docs = {doc.key: doc for doc in describe(GatewaySettings)}
     assert {key: docs[key].default for key in KEPT} == KEPT
     assert docs.keys() >= {"LLM_SYSTEM_PROMPT", "RIVA_URI", "ASR_URI", "TTS_URI", "LLM_BASE_URL"}
-    assert {key for key, doc in docs.items() if doc.secret} == {"LLM_API_KEY", "NVIDIA_API_KEY", "NGC_API_KEY"}
+    assert {key for key, doc in docs.items() if doc.secret} == {
+        "LLM_API_KEY",
+        "LLM_FALLBACK_API_KEY",
+        "NVIDIA_API_KEY",
+        "NGC_API_KEY",
+    }
 
 
 def test_every_key_says_what_it_is_and_when_it_applies() -> None:

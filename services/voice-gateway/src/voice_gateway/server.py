@@ -5,7 +5,7 @@ import gc
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from servicekit.settings import split_address
 from voice_gateway.adapters.audio_tools import LocalAudioTools
 from voice_gateway.adapters.backend_checks import BackendChecks
 from voice_gateway.adapters.backend_selection import OneOfEach
+from voice_gateway.adapters.clip_files import ClipFiles
 from voice_gateway.adapters.config_file import FileConfigSource, StaticConfigSource
 from voice_gateway.adapters.grpc_server import RunningServer, serving_calls
 from voice_gateway.adapters.grpc_service import VoiceGatewayService
@@ -27,11 +28,15 @@ from voice_gateway.adapters.riva_channels import RivaEndpoint
 from voice_gateway.adapters.riva_tts import RivaTts
 from voice_gateway.application.admission import Admission
 from voice_gateway.application.call import CallServices, SharedKnowledge
+from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.clock import MonotonicClock
 from voice_gateway.application.config import ConfigSource
+from voice_gateway.application.failover import FallbackAsr, FallbackLlm, FallbackTts, NamedModel
+from voice_gateway.application.ladder import Ladder
 from voice_gateway.application.messages import Hello
-from voice_gateway.application.ports import BackendProbe, Backends, CallTransport
+from voice_gateway.application.ports import Asr, BackendProbe, Backends, CallTransport, Clock, Telemetry, Tts
 from voice_gateway.application.runner import CallRunner
+from voice_gateway.domain.breaker import BreakerPolicy
 from voice_gateway.settings import GatewaySettings, load, to_call_config
 
 LAG_PERIOD_S = 0.5
@@ -89,18 +94,59 @@ class RunningGateway:
 
 
 @asynccontextmanager
-async def connected(settings: GatewaySettings, config: ConfigSource) -> AsyncIterator[Connected]:
-    """Clients of the backends. They connect when first used, or a moment after start."""
-    asr = RivaAsr(_speech_endpoint(settings, settings.asr.uri, settings.asr.function_id), _asr_options(settings))
-    tts = RivaTts(_speech_endpoint(settings, settings.tts.uri, settings.tts.function_id))
-    llm = OpenAiLlm(LlmEndpoint(settings.llm.base_url, settings.llm_key))
-    asr.warm()
-    tts.warm()
+async def connected(
+    settings: GatewaySettings, config: ConfigSource, clock: Clock, telemetry: Telemetry
+) -> AsyncIterator[Connected]:
+    """Clients of the backends, each kind a list in order of preference. They connect when first used, or a moment after
+    start.
+    """
+    asr = [
+        RivaAsr(_speech_endpoint(settings, uri, settings.asr.function_id), _asr_options(settings))
+        for uri in (settings.asr.uri, *settings.asr.fallbacks)
+    ]
+    tts = [
+        RivaTts(_speech_endpoint(settings, uri, settings.tts.function_id))
+        for uri in (settings.tts.uri, *settings.tts.fallbacks)
+    ]
+    llm = _models(settings)
+    for recogniser in asr:
+        recogniser.warm()
+    for voice in tts:
+        voice.warm()
+    policy = BreakerPolicy(**settings.breaker.model_dump())
+    asrs = Ladder[Asr]("asr", asr, clock=clock, telemetry=telemetry, policy=policy)
+    models = [NamedModel(client, model) for client, model in llm]
+    llms = Ladder[NamedModel]("llm", models, clock=clock, telemetry=telemetry, policy=policy)
+    ttss = Ladder[Tts]("tts", tts, clock=clock, telemetry=telemetry, policy=policy)
+    backends = Backends(
+        FallbackAsr(asrs, failover_ms=settings.asr.failover_ms),
+        FallbackLlm(llms, failover_ms=settings.llm.failover_ms),
+        FallbackTts(ttss, failover_ms=settings.tts.failover_ms),
+    )
+    probes: tuple[BackendProbe, ...] = (
+        *(AsrProbe(client, config, position=position) for position, client in enumerate(asr)),
+        *(LlmProbe(client, config, position=position, model=model) for position, (client, model) in enumerate(llm)),
+        *(TtsProbe(client, config, position=position) for position, client in enumerate(tts)),
+    )
     try:
-        probes = (AsrProbe(asr, config), LlmProbe(llm, config), TtsProbe(tts, config))
-        yield Connected(Backends(asr, llm, tts), probes)
+        yield Connected(backends, probes)
     finally:
-        await asyncio.gather(asr.close(), tts.close(), llm.close())
+        closing = [*(r.close() for r in asr), *(v.close() for v in tts), *(client.close() for client, _ in llm)]
+        await asyncio.gather(*closing)
+
+
+def _models(settings: GatewaySettings) -> list[tuple[OpenAiLlm, str]]:
+    """Endpoints of the language model, with its name at each that has another one."""
+    first = LlmEndpoint(settings.llm.base_url, settings.llm_key)
+    entries = [(first, "")]
+    for entry in settings.llm.fallbacks:
+        base_url, _, model = entry.partition("#")
+        entries.append((LlmEndpoint(base_url, settings.llm_fallback_key(base_url)), model))
+    # While another endpoint can stand in, that is the second attempt.
+    *earlier, (last, name) = entries
+    return [(OpenAiLlm(replace(endpoint, attempts=1)), model) for endpoint, model in earlier] + [
+        (OpenAiLlm(last), name)
+    ]
 
 
 def _speech_endpoint(settings: GatewaySettings, uri: str, function_id: str) -> RivaEndpoint:
@@ -178,8 +224,11 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
     signalled = catch_signals()
     telemetry = PrometheusTelemetry()
     config = config_source(settings, file=file, environ=environ, on_reload=telemetry.config_reloaded)
-    async with connected(settings, config) as backends:
-        services = CallServices(config, LocalAudioTools(), MonotonicClock(), telemetry, SharedKnowledge())
+    clock, tools = MonotonicClock(), LocalAudioTools()
+    folder = settings.apology.directory
+    canned = CannedSpeech(config, tools, store=None if folder is None else ClipFiles(folder))
+    async with connected(settings, config, clock, telemetry) as backends:
+        services = CallServices(config, tools, clock, telemetry, SharedKnowledge(), canned)
         runner = CallRunner(services, OneOfEach(backends.backends))
         async with serving(settings, runner, telemetry, backends.probes) as gateway:
             # What was imported lives as long as the process: looking through it took the collector tens of ms, a gap in
@@ -195,11 +244,14 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
                 pid=os.getpid(),
             )
             lag = asyncio.create_task(_watch_lag(telemetry), name="loop-lag")
+            apologies = asyncio.create_task(canned.keep(backends.backends.tts), name="apologies")
             try:
                 log.info("stopping", signal=await signalled)
                 await gateway.drain(seconds=settings.server.drain_seconds)
             finally:
                 lag.cancel()
+                apologies.cancel()
                 signalled.cancel()
+                await asyncio.gather(lag, apologies, return_exceptions=True)
     log.info("stopped")
     return 0

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 
 from servicekit.settings import split_address
 from voice_gateway.application.config import AsrConfig, Limits, LlmConfig, PlayoutConfig, TtsConfig
+from voice_gateway.domain.apology import MAX_CHARACTERS, SEPARATOR, ApologyConfig, texts
+from voice_gateway.domain.breaker import BreakerPolicy
 from voice_gateway.domain.phrases import PhrasePolicy
 from voice_gateway.domain.policy import Finalize, TurnPolicy
 
@@ -15,6 +17,7 @@ VOICE_RATES_HZ = (8_000, 16_000, 32_000, 48_000)
 """Rates that the voice activity detector takes."""
 
 _ASR, _LLM, _TTS = AsrConfig(), LlmConfig(), TtsConfig()
+_BREAKER, _APOLOGY = BreakerPolicy(), ApologyConfig()
 _TURN, _PHRASES, _PLAYOUT, _LIMITS = TurnPolicy(), PhrasePolicy(), PlayoutConfig(), Limits()
 
 
@@ -51,6 +54,46 @@ def _target(value: str) -> str:
             raise ValueError("allowed is host:port without a scheme, for example riva-api:50051")
         split_address(value)
     return value
+
+
+MAX_FALLBACKS = 7
+"""Of one kind: a list of eight in all. A caller waits for no more."""
+
+
+def _listed(value: object) -> object:
+    """A list as the environment writes it, or as YAML does."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _targets(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Check a list of gRPC targets."""
+    for target in value:
+        if not target:
+            raise ValueError("an address in it is empty; allowed is a comma-separated list of host:port")
+        _target(target)
+    return _few(value)
+
+
+def _few(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Check the length of a list, and that nothing is in it twice."""
+    if len(value) > MAX_FALLBACKS:
+        raise ValueError(f"it has {len(value)} entries; allowed are {MAX_FALLBACKS} at most")
+    if len(set(value)) < len(value):
+        raise ValueError("an entry is there twice; allowed is each entry once")
+    return value
+
+
+def _base_url(value: str) -> str:
+    """Check the address of a language model."""
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("allowed is an http or https address, for example http://nim-llm:8000/v1")
+    return value
+
+
+SENTENCES = f"text of at most {MAX_CHARACTERS} characters for each language, or off"
+
+TARGETS = "a comma-separated list of host:port, dns:///name:port or unix:path"
 
 
 class RivaSettings(Section):
@@ -107,8 +150,15 @@ class AsrSettings(Section):
     """Longest utterance; a longer one is finalised. The audio is kept to be sent again: 60 s are 1.9 MB."""
     reconnects: int = setting(_ASR.reconnects, applies="next call", ge=0, le=10)
     """Streams tried again for one utterance, with its audio, when a connection breaks."""
+    fallbacks: tuple[str, ...] = setting((), applies="restart", allowed=TARGETS)
+    """Further recognisers, in order of preference, for when ASR_URI (or RIVA_URI) fails. They are called as it is: with
+    the same TLS, function and key."""
+    failover_ms: int = setting(1_000, unit="ms", applies="restart", ge=50, le=60_000)
+    """Longest wait for a stream to open while another recogniser can stand in. Opening takes one round trip."""
 
     _checked = field_validator("uri")(_target)
+    _split = field_validator("fallbacks", mode="before")(_listed)
+    _targets_checked = field_validator("fallbacks")(_targets)
     _rate_checked = field_validator("sample_rate")(_voice_rate)
 
 
@@ -133,14 +183,29 @@ class LlmSettings(Section):
     """Longest wait between two tokens."""
     api_key: SecretStr = setting(SecretStr(""), applies="restart")
     """Key of the endpoint. Empty: none is sent, or NVIDIA_API_KEY to NVIDIA's own endpoint."""
+    fallbacks: tuple[str, ...] = setting(
+        (), applies="restart", allowed="a comma-separated list of http or https addresses, each with #model or without"
+    )
+    """Further endpoints, in order of preference, for when LLM_BASE_URL fails: http://host:8000/v1, or
+    http://host:8000/v1#model where the model has another name there."""
+    fallback_api_key: SecretStr = setting(SecretStr(""), applies="restart")
+    """Key of the fallbacks that are on another host than LLM_BASE_URL; NVIDIA's own endpoint is sent NVIDIA_API_KEY
+    where there is one. LLM_API_KEY never goes to another host."""
+    failover_ms: int = setting(2_500, unit="ms", applies="restart", ge=50, le=600_000)
+    """Longest wait for an answer to begin while another endpoint can stand in; the wait for all of them together is
+    LLM_FIRST_TOKEN_TIMEOUT_MS. An 8B model that is well begins within some 0.5 s."""
 
-    @field_validator("base_url")
+    _checked = field_validator("base_url")(_base_url)
+    _split = field_validator("fallbacks", mode="before")(_listed)
+
+    @field_validator("fallbacks")
     @classmethod
-    def _is_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
-            raise ValueError("allowed is an http or https address, for example http://nim-llm:8000/v1")
-        return value
+    def _are_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            _base_url(entry.partition("#")[0])
+            if entry.endswith("#"):
+                raise ValueError("a model's name follows #, for example http://host:8000/v1#llama-3.1-8b-instruct")
+        return _few(value)
 
 
 class TtsSettings(Section):
@@ -164,8 +229,64 @@ class TtsSettings(Section):
     """Longest wait between two pieces of a phrase's audio."""
     phrases_ahead: int = setting(_TTS.phrases_ahead, ge=1, le=10)
     """Phrases synthesised ahead of the one that plays. More is wasted when the caller interrupts."""
+    fallbacks: tuple[str, ...] = setting((), applies="restart", allowed=TARGETS)
+    """Further synthesisers, in order of preference, for when TTS_URI (or RIVA_URI) fails. They are called as it is, and
+    asked for the same voice."""
+    failover_ms: int = setting(1_500, unit="ms", applies="restart", ge=50, le=60_000)
+    """Longest wait for a phrase's first audio while another synthesiser can stand in; the wait for all of them together
+    is TTS_FIRST_AUDIO_TIMEOUT_MS. First audio takes some 0.1 to 0.3 s where all is well."""
 
     _checked = field_validator("uri")(_target)
+    _split = field_validator("fallbacks", mode="before")(_listed)
+    _targets_checked = field_validator("fallbacks")(_targets)
+
+
+class BreakerSettings(Section):
+    """When a backend that fails is left alone."""
+
+    failures: int = setting(_BREAKER.failures, applies="restart", ge=1, le=100)
+    """Failures in a row that open a backend's circuit breaker: nothing is sent there for a while. One may be a packet
+    lost and two a pod that moved; the third costs one more caller."""
+    first_pause_ms: int = setting(_BREAKER.first_pause_ms, unit="ms", applies="restart", ge=100, le=600_000)
+    """How long a breaker stays open at first; then one request is let through. The pause doubles while that fails."""
+    longest_pause_ms: int = setting(_BREAKER.longest_pause_ms, unit="ms", applies="restart", ge=100, le=600_000)
+    """The longest pause. A caller who hears an apology asks again after some 10 s."""
+
+
+class ApologySettings(Section):
+    """What a caller hears when something fails."""
+
+    llm: str = setting(_APOLOGY.llm, allowed=SENTENCES)
+    """Spoken when the language model fails or stalls. One text in the language of TTS_LANGUAGE, or several with the
+    language before each, as in "Sorry. | de: Entschuldigung."; in YAML also a mapping of languages to texts. German,
+    Spanish, French, Hindi, Italian and Portuguese have built-in texts. Empty or off: no words."""
+    asr: str = setting(_APOLOGY.asr, allowed=SENTENCES)
+    """Spoken when recognition failed and nothing was understood. Written as APOLOGY_LLM."""
+    tts: str = setting(_APOLOGY.tts, allowed=SENTENCES)
+    """Played when the voice fails before anything of an answer was heard. Written as APOLOGY_LLM."""
+    earcon: bool = setting(_APOLOGY.earcon)
+    """Whether a short tone is played where there are no words, or no voice has spoken them yet."""
+    directory: Path | None = setting(
+        None, alias="CANNED_SPEECH_DIR", applies="restart", allowed="a folder that can be written, or empty"
+    )
+    """Where synthesised apologies are kept, for a process that starts while synthesis is down. Empty: only in
+    memory."""
+
+    @field_validator("llm", "asr", "tts", mode="before")
+    @classmethod
+    def _joined(cls, value: object) -> object:
+        """A mapping, as YAML writes it, in the form of the environment."""
+        if not isinstance(value, dict):
+            return value
+        return f" {SEPARATOR} ".join(f"{tag}: {text}" for tag, text in value.items())
+
+    @field_validator("llm", "asr", "tts")
+    @classmethod
+    def _short(cls, value: str) -> str:
+        for text in texts(value).values():
+            if len(text) > MAX_CHARACTERS:
+                raise ValueError(f"a text has {len(text)} characters; allowed are {MAX_CHARACTERS} in each language")
+        return value
 
 
 class PlayoutSettings(Section):

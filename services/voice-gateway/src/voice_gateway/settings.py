@@ -25,11 +25,14 @@ from voice_gateway.application.config import (
     PlayoutConfig,
     TtsConfig,
 )
+from voice_gateway.domain.apology import ApologyConfig
 from voice_gateway.domain.endpointing import EndpointPolicy
 from voice_gateway.domain.phrases import PhrasePolicy
 from voice_gateway.domain.policy import ConversationPolicy, SpeculationPolicy, TurnPolicy
 from voice_gateway.setting_sections import (
+    ApologySettings,
     AsrSettings,
+    BreakerSettings,
     LimitSettings,
     LlmSettings,
     LogSettings,
@@ -67,6 +70,9 @@ HOSTED: dict[str, dict[str, object]] = {
 REVISION_CHARACTERS = 12
 """Of a revision's hash: enough that two never meet, short enough to read out."""
 
+NOT_OF_A_CALL = {"base_url", "api_key", "fallbacks", "fallback_api_key", "failover_ms"}
+"""What LLM settings say about connections."""
+
 NVIDIA_DOMAIN = ".nvidia.com"
 
 
@@ -84,6 +90,8 @@ class GatewaySettings(TurnTakingSettings):
     asr: AsrSettings = AsrSettings()
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    apology: ApologySettings = ApologySettings()
     playout: PlayoutSettings = PlayoutSettings()
     limits: LimitSettings = LimitSettings()
     allowed_overrides: frozenset[str] = setting(
@@ -141,6 +149,16 @@ class GatewaySettings(TurnTakingSettings):
         own = parts.scheme == "https" and (parts.hostname or "").endswith(NVIDIA_DOMAIN)
         return self.llm.api_key.get_secret_value() or (self.hosted_key if own else "")
 
+    def llm_fallback_key(self, base_url: str) -> str:
+        """What a fallback is sent: the key of LLM_BASE_URL where it is on that host, NVIDIA's key on NVIDIA's hosts
+        over TLS, else LLM_FALLBACK_API_KEY.
+        """
+        first, parts = urlsplit(self.llm.base_url), urlsplit(base_url)
+        if (parts.scheme, parts.netloc) == (first.scheme, first.netloc):
+            return self.llm_key
+        own = parts.scheme == "https" and (parts.hostname or "").endswith(NVIDIA_DOMAIN)
+        return (self.hosted_key if own else "") or self.llm.fallback_api_key.get_secret_value()
+
     def speech_key(self, function_id: str) -> str:
         """NVIDIA's key, where a function is addressed over TLS."""
         return self.hosted_key if self.riva.tls and function_id else ""
@@ -184,12 +202,33 @@ def _inconsistency(settings: GatewaySettings) -> str:
             f"SLOW_CONSUMER_END_MS is {limits.slow_consumer_end_ms}; allowed is SLOW_CONSUMER_PAUSE_MS, which is "
             f"{limits.slow_consumer_pause_ms}, or more"
         )
+    if settings.breaker.longest_pause_ms < settings.breaker.first_pause_ms:
+        return (
+            f"BREAKER_LONGEST_PAUSE_MS is {settings.breaker.longest_pause_ms}; allowed is BREAKER_FIRST_PAUSE_MS, "
+            f"which is {settings.breaker.first_pause_ms}, or more"
+        )
+    if problem := _repeated_backend(settings):
+        return problem
     if settings.backends == "hosted" and not settings.hosted_key:
         return "NVIDIA_API_KEY is not set; BACKENDS=hosted needs it"
     listening = settings.server.listen_address
     speech = {own or settings.riva.uri for own in (settings.asr.uri, settings.tts.uri)}
+    speech |= {*settings.asr.fallbacks, *settings.tts.fallbacks}
     if listening in speech and not listening.endswith(":0"):
         return f"GATEWAY_LISTEN_ADDRESS is {listening}, where the gateway also looks for speech services"
+    return ""
+
+
+def _repeated_backend(settings: GatewaySettings) -> str:
+    """A fallback that is the first backend again: it would fail with it."""
+    first = {
+        "ASR_FALLBACKS": (settings.asr.uri or settings.riva.uri, settings.asr.fallbacks),
+        "TTS_FALLBACKS": (settings.tts.uri or settings.riva.uri, settings.tts.fallbacks),
+        "LLM_FALLBACKS": (settings.llm.base_url, settings.llm.fallbacks),
+    }
+    for key, (address, fallbacks) in first.items():
+        if address in fallbacks:
+            return f"{key} holds {address}, which is tried first anyway; allowed are other addresses"
     return ""
 
 
@@ -203,7 +242,7 @@ def to_call_config(settings: GatewaySettings) -> CallConfig:
     """What a call reads of the settings. Its revision is a hash of the values: equal settings, equal revision."""
     config = CallConfig(
         asr=_asr_config(settings),
-        llm=LlmConfig(**settings.llm.model_dump(exclude={"base_url", "api_key"})),
+        llm=LlmConfig(**settings.llm.model_dump(exclude=NOT_OF_A_CALL)),
         tts=_tts_config(settings),
         turn=TurnPolicy(
             **settings.turn.model_dump(),
@@ -222,6 +261,7 @@ def to_call_config(settings: GatewaySettings) -> CallConfig:
             max_call_ms=settings.limits.max_call_seconds * 1000,
             idle_ms=settings.limits.idle_seconds * 1000,
         ),
+        apology=ApologyConfig(**settings.apology.model_dump(exclude={"directory"})),
         allowed_overrides=settings.allowed_overrides,
         log_words=settings.log.words,
     )

@@ -23,7 +23,7 @@ from voice_gateway.testing.backends import (
     Log,
     TtsScript,
 )
-from voice_gateway.testing.world import FakeAudioTools, FakeTelemetry, FakeTransport, FixedConfig, World
+from voice_gateway.testing.world import FakeAudioTools, FakeTelemetry, FakeTransport, FixedConfig, World, prepared
 
 STORY = "Once upon a time there was a harbour. It was small, and the sea was wide."
 
@@ -31,9 +31,8 @@ STORY = "Once upon a time there was a harbour. It was small, and the sea was wid
 def runner() -> CallRunner:
     log = Log()
     backends = Backends(FakeAsr(AsrScript(), log), FakeLlm(LlmScript(replies=[STORY]), log), FakeTts(TtsScript(), log))
-    services = CallServices(
-        FixedConfig(CallConfig()), FakeAudioTools(), LoopClock(), FakeTelemetry(), SharedKnowledge()
-    )
+    config = FixedConfig(CallConfig())
+    services = CallServices(config, FakeAudioTools(), LoopClock(), FakeTelemetry(), SharedKnowledge(), prepared(config))
     return CallRunner(services, FixedBackends(backends))
 
 

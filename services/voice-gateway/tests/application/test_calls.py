@@ -197,7 +197,8 @@ def test_a_failing_model_says_so_and_the_call_goes_on() -> None:
         async with world.call() as caller:
             await caller.speak(800)
             await caller.listen_for(EventKind.END_OF_TURN)
-            assert caller.transport.events() == ["listening", "processing", "error", "end_of_turn", "listening"]
+            events = ["listening", "processing", "error", "speaking", "end_of_turn", "listening"]
+            assert caller.transport.events() == events
             world.llm.fail_after_tokens = None
             await caller.speak(800)
             await caller.listen_for(EventKind.END_OF_TURN, count=2)
@@ -214,6 +215,7 @@ def test_a_failing_voice_leaves_the_text() -> None:
             await caller.speak(800)
             await caller.listen_for(EventKind.END_OF_TURN)
             assert caller.transport.answer(1) == "First sentence here. Second sentence follows."
-            assert caller.transport.events() == ["listening", "processing", "error", "end_of_turn", "listening"]
+            events = ["listening", "processing", "error", "speaking", "end_of_turn", "listening"]
+            assert caller.transport.events() == events
 
     run_virtual(scenario())

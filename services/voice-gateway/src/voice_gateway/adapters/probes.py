@@ -38,15 +38,17 @@ class Verdict:
 class AsrProbe:
     """Knows the recogniser's models."""
 
-    def __init__(self, asr: RivaAsr, config: ConfigSource) -> None:
+    def __init__(self, asr: RivaAsr, config: ConfigSource, *, position: int = 0) -> None:
+        """`position` is the backend's in the list of its kind, 0 first."""
         self._asr = asr
         self._config = config
+        self._position = position
 
     async def check(self, *, timeout_ms: int) -> BackendCheck:
         """Whether there is a streaming model of the configured name and language."""
         config = self._config.current()
         asked = config.asr.model or config.asr.language_code
-        return await _checked("asr", asked, timeout_ms, lambda: self._ask(config))
+        return await _checked("asr", _placed(asked, self._position), timeout_ms, lambda: self._ask(config))
 
     async def _ask(self, config: CallConfig) -> Verdict:
         with self._asr.pool.lease() as stub:
@@ -59,15 +61,17 @@ class AsrProbe:
 class TtsProbe:
     """Knows the synthesiser's voices."""
 
-    def __init__(self, tts: RivaTts, config: ConfigSource) -> None:
+    def __init__(self, tts: RivaTts, config: ConfigSource, *, position: int = 0) -> None:
+        """`position` is the backend's in the list of its kind, 0 first."""
         self._tts = tts
         self._config = config
+        self._position = position
 
     async def check(self, *, timeout_ms: int) -> BackendCheck:
         """Whether there is the configured voice for the configured language."""
         config = self._config.current()
         asked = config.tts.voice or config.tts.language_code
-        return await _checked("tts", asked, timeout_ms, lambda: self._ask(config))
+        return await _checked("tts", _placed(asked, self._position), timeout_ms, lambda: self._ask(config))
 
     async def _ask(self, config: CallConfig) -> Verdict:
         with self._tts.pool.lease() as stub:
@@ -80,14 +84,17 @@ class TtsProbe:
 class LlmProbe:
     """Knows the language model's names."""
 
-    def __init__(self, llm: OpenAiLlm, config: ConfigSource) -> None:
+    def __init__(self, llm: OpenAiLlm, config: ConfigSource, *, position: int = 0, model: str = "") -> None:
+        """`position` is the endpoint's in the list, 0 first; `model` what the model is called there, if otherwise."""
         self._llm = llm
         self._config = config
+        self._position = position
+        self._model = model
 
     async def check(self, *, timeout_ms: int) -> BackendCheck:
         """Whether there is the configured model."""
-        model = self._config.current().llm.model
-        return await _checked("llm", model, timeout_ms, lambda: self._ask(model))
+        model = self._model or self._config.current().llm.model
+        return await _checked("llm", _placed(model, self._position), timeout_ms, lambda: self._ask(model))
 
     async def _ask(self, model: str) -> Verdict:
         names = await self._llm.models()
@@ -97,7 +104,13 @@ class LlmProbe:
         alike = sorted(names, key=lambda name: (name != model, not name.startswith(model[:4]), name))
         if model in names:
             return Verdict(True, f'There is the model "{model}".', _listed(alike))
-        return Verdict(False, f'There is no model "{model}"; LLM_MODEL names one that is offered.', _listed(alike))
+        key = "LLM_FALLBACKS" if self._model else "LLM_MODEL"
+        return Verdict(False, f'There is no model "{model}"; {key} names one that is offered.', _listed(alike))
+
+
+def _placed(asked: str, position: int) -> str:
+    """What is configured, with the place of a fallback in its list."""
+    return f"{asked} (fallback {position})" if position else asked
 
 
 _UNLISTED = "The {} answers, and does not say what it offers."

@@ -10,6 +10,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from voice_gateway.domain.breaker import BreakerState
 from voice_gateway.domain.errors import BackendKind
 from voice_gateway.domain.report import Stage, TurnReport
 
@@ -19,6 +20,8 @@ BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.
 LAG_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 
 PREFIX = "voice_gateway_"
+
+BREAKER_LEVELS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
 BACKENDS: tuple[BackendKind, ...] = ("asr", "llm", "tts")
 
@@ -44,9 +47,9 @@ class _Maker:
         self.docs.append(MetricDoc(f"{PREFIX}{name}_total", "counter", labels, text))
         return Counter(f"{PREFIX}{name}", text, labels, registry=self._registry)
 
-    def gauge(self, name: str, text: str) -> Gauge:
-        self.docs.append(MetricDoc(f"{PREFIX}{name}", "gauge", (), text))
-        return Gauge(f"{PREFIX}{name}", text, registry=self._registry)
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        self.docs.append(MetricDoc(f"{PREFIX}{name}", "gauge", labels, text))
+        return Gauge(f"{PREFIX}{name}", text, labels, registry=self._registry)
 
     def seconds(self, name: str, text: str, *, buckets: tuple[float, ...] = BUCKETS_S) -> Histogram:
         self.docs.append(MetricDoc(f"{PREFIX}{name}_seconds", "histogram", (), text))
@@ -86,6 +89,7 @@ class PrometheusTelemetry:
         self._reloads = make.counter("config_reloads", "Edits of the configuration.", "result")
         self._turn_times = _TurnTimes(make)
         self._duplex = _Duplex(make)
+        self._ladder = _Ladder(make)
         self._lag = make.seconds("loop_lag", "How late the event loop runs a timer.", buckets=LAG_BUCKETS_S)
 
     def call_started(self) -> None:
@@ -133,6 +137,18 @@ class PrometheusTelemetry:
         """Count what came too late."""
         self._stale.labels(what).inc()
 
+    def breaker_changed(self, kind: BackendKind, position: int, state: BreakerState) -> None:
+        """Show the state of a breaker."""
+        self._ladder.breakers.labels(kind, position).set(BREAKER_LEVELS[state])
+
+    def failed_over(self, kind: BackendKind, position: int, reason: str) -> None:
+        """Count a request that went on to another backend."""
+        self._ladder.failovers.labels(kind, position, reason.lower()).inc()
+
+    def apologised(self, kind: BackendKind, form: str) -> None:
+        """Count an apology."""
+        self._ladder.apologies.labels(kind, form).inc()
+
     def config_reloaded(self, result: str) -> None:
         """Count an edit: "applied", "unchanged" or "refused"."""
         self._reloads.labels(result).inc()
@@ -140,6 +156,19 @@ class PrometheusTelemetry:
     def loop_lag(self, seconds: float) -> None:
         """Observe how late a timer ran."""
         self._lag.observe(seconds)
+
+
+class _Ladder:
+    """What is done about failures. Positions are those of the configured lists, 0 first."""
+
+    def __init__(self, make: _Maker) -> None:
+        self.breakers = make.gauge(
+            "backend_breaker_state", "0 closed, 1 half open, 2 open: nothing is sent there.", "backend", "position"
+        )
+        self.failovers = make.counter(
+            "backend_failovers", "Requests that went on to the next backend.", "backend", "position", "reason"
+        )
+        self.apologies = make.counter("apologies", "Failures that callers were told of by ear.", "backend", "form")
 
 
 class _TurnTimes:

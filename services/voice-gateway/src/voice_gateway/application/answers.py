@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, assert_never
 
 from voice_gateway.application import outputs
+from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.config import CallConfig
 from voice_gateway.application.downlink import Downlink
 from voice_gateway.application.messages import Capability
@@ -41,6 +42,7 @@ class Answers:
         *,
         call_id: str,
         tools: AudioTools,
+        canned: CannedSpeech,
         telemetry: Telemetry,
         post: Callable[[Event], Awaitable[None]],
     ) -> None:
@@ -50,6 +52,7 @@ class Answers:
         self._backends = backends
         self._downlink = downlink
         self._tools = tools
+        self._canned = canned
         self._telemetry = telemetry
         self._post = post
         self._reply: Reply | None = None
@@ -92,6 +95,7 @@ class Answers:
             output_rate_hz=self._output_rate_hz,
             backends=self._backends,
             tools=self._tools,
+            canned=self._canned,
             downlink=self._downlink,
             telemetry=self._telemetry,
             post=self._post,

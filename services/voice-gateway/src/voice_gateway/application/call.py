@@ -14,6 +14,7 @@ from typing import Any, assert_never
 from servicekit.logs import get_logger
 from voice_gateway.application import outputs, overrides
 from voice_gateway.application.answers import Answers, Spawn
+from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.config import CallConfig, ConfigSource, Limits
 from voice_gateway.application.downlink import Downlink
 from voice_gateway.application.hearing import Hearing
@@ -85,6 +86,7 @@ class CallServices:
     clock: Clock
     telemetry: Telemetry
     knowledge: SharedKnowledge
+    canned: CannedSpeech
     turn_model: EndOfTurnModel | None = None
 
 
@@ -111,6 +113,7 @@ class Call:
             self.downlink,
             call_id=call_id,
             tools=services.tools,
+            canned=services.canned,
             telemetry=services.telemetry,
             post=self.inbox.put,
         )

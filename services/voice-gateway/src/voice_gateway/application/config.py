@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from voice_gateway.domain.apology import ApologyConfig
 from voice_gateway.domain.languages import PhraseLists
 from voice_gateway.domain.phrases import PhrasePolicy
 from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
@@ -104,6 +105,7 @@ class CallConfig:
     phrases: PhrasePolicy = field(default_factory=PhrasePolicy)
     playout: PlayoutConfig = field(default_factory=PlayoutConfig)
     limits: Limits = field(default_factory=Limits)
+    apology: ApologyConfig = field(default_factory=ApologyConfig)
     allowed_overrides: frozenset[str] = frozenset(
         {"llm_temperature", "llm_max_tokens", "tts_voice", "endpoint_silence_ms"}
     )

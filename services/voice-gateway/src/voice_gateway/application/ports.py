@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from voice_gateway.application.messages import Inbound, Outbound
+from voice_gateway.domain.breaker import BreakerState
 from voice_gateway.domain.conversation import Message
 from voice_gateway.domain.errors import BackendKind
 from voice_gateway.domain.report import TurnReport
@@ -38,6 +39,8 @@ class AsrRequest:
     call_id: str = ""
     """Sent as Riva's request id, so that both sides' logs meet."""
     open_timeout_ms: int = 3_000
+    avoid: frozenset[int] = frozenset()
+    """Positions of the recognisers, in a list of them, that have failed this utterance: the others are asked first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +275,18 @@ class Telemetry(Protocol):
 
     def stale_dropped(self, what: str) -> None:
         """Something arrived for a turn or utterance that is over."""
+        ...
+
+    def breaker_changed(self, kind: BackendKind, position: int, state: BreakerState) -> None:
+        """The breaker of the backend at `position` of its list, 0 first, is now in `state`."""
+        ...
+
+    def failed_over(self, kind: BackendKind, position: int, reason: str) -> None:
+        """A request that the backend at `position` failed went on to another one."""
+        ...
+
+    def apologised(self, kind: BackendKind, form: str) -> None:
+        """A caller heard that `kind` failed; `form` is "speech" or "earcon"."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from voice_gateway.application.audio_log import AudioLog
 from voice_gateway.application.config import AsrConfig
@@ -11,6 +12,11 @@ from voice_gateway.domain.events import AsrEnded, AsrResult, Event
 
 FIRST_PASS_STABILITY = 1.0
 """Riva marks the first-pass end of utterance with this stability on an interim result."""
+
+
+FIRST_PAUSE_S = 0.2
+"""Before the second new stream; doubles. The first is opened at once: mostly one connection broke, or there is another
+recogniser."""
 
 
 class UtteranceRecognition:
@@ -102,6 +108,10 @@ class UtteranceRecognition:
                 break
             if failure is not None and (not failure.retryable or attempt == self._config.reconnects):
                 break
+            if failure is not None:
+                self._request = replace(self._request, avoid=self._request.avoid | {failure.position})
+                if attempt:
+                    await asyncio.sleep(FIRST_PAUSE_S * (1 << (attempt - 1)))
             self._sent_sample = self._opened_at_sample = self.unfinalized_sample
             self._wake.set()
         if failure is None:

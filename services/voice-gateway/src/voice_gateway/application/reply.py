@@ -2,70 +2,38 @@
 
 Two tasks with a short queue between them: reading text goes on while a phrase is synthesised, and the next phrase is
 synthesised while the one before it plays. Nothing is heard before the machine releases the generation.
+
+A failure is told by ear as well, at most once in an answer. Where the model fails, what came of the answer is spoken,
+and then the apology, unless that ended with a whole sentence: the answer then stands, and is not heard to break off.
+Where the voice fails, the text goes on without it, and the apology is played if nothing of the answer was spoken.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
+from voice_gateway.application.canned import CannedClip, CannedSpeech
 from voice_gateway.application.config import CallConfig
 from voice_gateway.application.downlink import Downlink
 from voice_gateway.application.messages import AnswerTextOut
-from voice_gateway.application.ports import AudioTools, Backends, LlmRequest, SpeechChunk, Telemetry, TtsRequest
+from voice_gateway.application.phrasing import NO_WORDS, Apologies, Phrase, PhraseRecord, Phrasing
+from voice_gateway.application.ports import AudioTools, Backends, LlmRequest, Telemetry, TtsRequest
 from voice_gateway.domain.actions import SpeakVerbatim, StartReply
-from voice_gateway.domain.errors import BackendError
+from voice_gateway.domain.errors import BackendError, BackendKind
 from voice_gateway.domain.events import (
     AudioReady,
     Event,
     PhraseAudio,
-    PhraseCut,
     ReplyEnded,
     ReplyStarted,
     ReplyTextDone,
     ReplyTrouble,
 )
-from voice_gateway.domain.expectation import expectation_of
-from voice_gateway.domain.languages import language_of
-from voice_gateway.domain.phrases import PhraseCutter
-from voice_gateway.domain.speech_text import SpeechCleaner
-from voice_gateway.domain.text_features import Expectation
 
 QUEUED_PHRASES = 8
 """Phrases that wait for synthesis; beyond it the language model's stream is not read."""
 
 AHEAD_MS_PER_PHRASE = 2_500
 """Audio that stands for one phrase ahead: a phrase of 40 characters."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Phrase:
-    index: int
-    text: str
-    expects: Expectation
-
-
-class _Phrasing:
-    """Makes an answer's text into numbered phrases fit to be spoken."""
-
-    def __init__(self, config: CallConfig) -> None:
-        self._cutter = PhraseCutter(config.phrases)
-        self._cleaner = SpeechCleaner(config.tts.language_code)
-        self._language = language_of(config.tts.language_code)
-        self._count = 0
-
-    def push(self, text: str) -> list[_Phrase]:
-        return self._spoken(self._cutter.push(text))
-
-    def flush(self) -> list[_Phrase]:
-        return self._spoken(self._cutter.flush())
-
-    def _spoken(self, cut: list[str]) -> list[_Phrase]:
-        phrases = []
-        for part in cut:
-            if text := self._cleaner.clean(part):
-                phrases.append(_Phrase(self._count, text, expectation_of(text, self._language)))
-                self._count += 1
-        return phrases
 
 
 class Reply:
@@ -80,6 +48,7 @@ class Reply:
         output_rate_hz: int,
         backends: Backends,
         tools: AudioTools,
+        canned: CannedSpeech,
         downlink: Downlink,
         telemetry: Telemetry,
         post: Callable[[Event], Awaitable[None]],
@@ -93,8 +62,10 @@ class Reply:
         self._telemetry = telemetry
         self._post = post
         self._resampler = tools.resampler(config.tts.sample_rate_hz, output_rate_hz)
-        self._phrasing = _Phrasing(config)
-        self._phrases: asyncio.Queue[_Phrase | None] = asyncio.Queue(QUEUED_PHRASES)
+        self._phrasing = Phrasing(config)
+        self._phrases: asyncio.Queue[Phrase | None] = asyncio.Queue(QUEUED_PHRASES)
+        self._record = PhraseRecord(order, config.tts.language_code, post)
+        self._apologies = Apologies(canned, config, output_rate_hz, telemetry)
         self._sound = False
         self._held_text: list[str] | None = [] if isinstance(order, StartReply) and order.speculative else None
         """Text of a speculative answer; None once it may be sent."""
@@ -126,14 +97,22 @@ class Reply:
 
     async def _write(self) -> None:
         try:
-            if isinstance(self._order, SpeakVerbatim):
+            if isinstance(self._order, SpeakVerbatim) and self._order.canned is not None:
+                await self._post(ReplyStarted(self._turn, self._revision))
+                if (phrase := await self._apology(self._order.canned.value)) is not None:
+                    await self._phrases.put(phrase)
+            elif isinstance(self._order, SpeakVerbatim):
                 await self._post(ReplyStarted(self._turn, self._revision))
                 await self._add_text(self._order.text)
             else:
                 await self._ask_model(self._order)
+            await self._cut(self._phrasing.flush())
         except BackendError as error:
             await self._report_trouble(error)
-        await self._cut(self._phrasing.flush())
+            await self._cut(self._phrasing.flush())
+            speculative = self._held_text is not None
+            if not speculative and not self._record.ends_sentence() and (phrase := await self._apology("llm")):
+                await self._phrases.put(phrase)
         await self._phrases.put(None)
 
     async def _ask_model(self, order: StartReply) -> None:
@@ -162,17 +141,31 @@ class Reply:
     async def _add_text(self, text: str) -> None:
         if not self._downlink.is_current(self._order.generation):
             return
+        self._tell_text(text)
+        await self._cut(self._phrasing.push(text))
+
+    def _tell_text(self, text: str) -> None:
         if self._held_text is None:
             self._downlink.post(AnswerTextOut(self._turn, text))
         else:
             self._held_text.append(text)
-        await self._cut(self._phrasing.push(text))
 
-    async def _cut(self, phrases: list[_Phrase]) -> None:
+    async def _cut(self, phrases: list[str]) -> None:
         for phrase in phrases:
-            text = phrase.text
-            await self._post(PhraseCut(self._turn, phrase.index, text, len(text), phrase.expects, self._revision))
-            await self._phrases.put(phrase)
+            await self._phrases.put(await self._record.add(phrase))
+
+    async def _apology(self, kind: BackendKind) -> Phrase | None:
+        """An apology as a phrase of the answer, its text told; None where none is to be heard."""
+        current = self._downlink.is_current(self._order.generation)
+        if not current or (clip := self._apologies.take(kind)) is None:
+            return None
+        if not clip.text:
+            return Phrase(NO_WORDS, "", clip)
+        if kind != "tts":
+            # Where the voice fails, text goes on: a sentence would come in the middle of it, and the event says enough.
+            separator = " " if self._record.last else ""
+            self._tell_text(separator + clip.text)
+        return await self._record.add(clip.text, clip)
 
     # ---- speech -----------------------------------------------------------------------------------------------------
 
@@ -180,21 +173,33 @@ class Reply:
         ahead_ms = self._config.tts.phrases_ahead * AHEAD_MS_PER_PHRASE
         silent = False
         while (phrase := await self._phrases.get()) is not None:
-            if silent:
+            if silent and phrase.clip is None:
+                await self._post(PhraseAudio(self._turn, phrase.index, 0, revision=self._revision))
                 continue
             await self._downlink.room_for(self._order.generation, ahead_ms)
             if not self._downlink.is_current(self._order.generation):
                 return
+            if phrase.clip is not None:
+                await self._play(phrase.index, phrase.clip)
+                continue
             try:
                 await self._synthesize(phrase)
             except BackendError as error:
                 # The text goes on without a voice.
                 silent = True
                 await self._report_trouble(error)
+                await self._apologise_for_voice()
+        if self._record.last:
+            # A voice that is there and gives no sound.
+            await self._apologise_for_voice()
         if self._resampler is not None and self._sound:
             await self._downlink.feed(self._order.generation, self._resampler.flush())
 
-    async def _synthesize(self, phrase: _Phrase) -> None:
+    async def _apologise_for_voice(self) -> None:
+        if not self._sound and (apology := await self._apology("tts")) is not None and apology.clip is not None:
+            await self._play(apology.index, apology.clip)
+
+    async def _synthesize(self, phrase: Phrase) -> None:
         tts = self._config.tts
         request = TtsRequest(
             text=phrase.text,
@@ -209,19 +214,35 @@ class Reply:
         self._telemetry.tts_characters(len(phrase.text))
         samples = received = 0
         word_ends: list[int] = []
-        async with self._backends.tts.synthesize(request) as chunks:
-            async for chunk in chunks:
-                word_ends += [word.end_ms * self._output_rate_hz // 1000 for word in chunk.words]
-                received += len(chunk.pcm)
-                samples += await self._feed(chunk)
+        try:
+            async with self._backends.tts.synthesize(request) as chunks:
+                async for chunk in chunks:
+                    word_ends += [word.end_ms * self._output_rate_hz // 1000 for word in chunk.words]
+                    received += len(chunk.pcm)
+                    samples += await self._feed(chunk.pcm)
+        except BackendError:
+            if not samples:
+                # Else how much of the phrase was heard is judged by the typical length of its text.
+                await self._post(PhraseAudio(self._turn, phrase.index, 0, revision=self._revision))
+            raise
         if not received:
             message = "The voice gave no sound for part of the answer; it may not speak this language."
             trouble = ReplyTrouble(self._turn, "tts", "TTS_NO_AUDIO", message, retryable=False, revision=self._revision)
             await self._post(trouble)
         await self._post(PhraseAudio(self._turn, phrase.index, samples, tuple(word_ends), self._revision))
 
-    async def _feed(self, chunk: SpeechChunk) -> int:
-        pcm = chunk.pcm if self._resampler is None else self._resampler.process(chunk.pcm)
+    async def _play(self, index: int, clip: CannedClip) -> None:
+        """A sound that is there already, at the caller's rate."""
+        if self._resampler is not None and self._sound:
+            await self._add_sound(self._resampler.flush())
+        await self._add_sound(clip.pcm)
+        if index != NO_WORDS:
+            await self._post(PhraseAudio(self._turn, index, len(clip.pcm) // 2, clip.word_ends, self._revision))
+
+    async def _feed(self, pcm: bytes) -> int:
+        return await self._add_sound(pcm if self._resampler is None else self._resampler.process(pcm))
+
+    async def _add_sound(self, pcm: bytes) -> int:
         if pcm:
             await self._downlink.feed(self._order.generation, pcm)
             if not self._sound:

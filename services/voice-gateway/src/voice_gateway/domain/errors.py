@@ -132,6 +132,8 @@ class BackendError(GatewayError):
     def __init__(self, kind: BackendKind, message: str, *, detail: str = "") -> None:
         super().__init__(message, detail=detail)
         self.kind: BackendKind = kind
+        self.position = 0
+        """Of the backend in the list of its kind."""
 
 
 class BackendUnavailable(BackendError):

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from voice_gateway.application.call import Call, CallServices, SharedKnowledge
+from voice_gateway.application.canned import KINDS, CannedClip, CannedSpeech, ClipKey
 from voice_gateway.application.clock import LoopClock
 from voice_gateway.application.config import CallConfig
 from voice_gateway.application.messages import (
@@ -24,6 +25,7 @@ from voice_gateway.application.messages import (
 )
 from voice_gateway.application.overrides import admit
 from voice_gateway.application.ports import Backends, Resampler
+from voice_gateway.domain.breaker import BreakerState
 from voice_gateway.domain.errors import BackendKind, BadRequest, GatewayError
 from voice_gateway.domain.report import TurnReport
 from voice_gateway.testing.backends import AsrScript, FakeAsr, FakeLlm, FakeTts, LlmScript, Log, TtsScript
@@ -32,6 +34,8 @@ FRAME_MS = 20
 CLOSING_S = 3600.0
 """Longest wait for a call that is expected to end by itself."""
 SPEECH_SAMPLE = b"\x40\x1f"
+APOLOGY_SAMPLE = b"\x7f\x7f"
+APOLOGY_MS_PER_CHARACTER = 60
 ALL_CAPABILITIES = frozenset(Capability) - {Capability.CHECKPOINTS}
 
 
@@ -125,6 +129,28 @@ class FakeTelemetry:
     def stale_dropped(self, what: str) -> None:
         """Count."""
         self.counts[f"stale_{what}"] += 1
+
+    def breaker_changed(self, kind: BackendKind, position: int, state: BreakerState) -> None:
+        """Count."""
+        self.counts[f"breaker_{kind}_{position}_{state.value}"] += 1
+
+    def failed_over(self, kind: BackendKind, position: int, reason: str) -> None:
+        """Count."""
+        self.counts[f"failed_over_{kind}_{position}_{reason}"] += 1
+
+    def apologised(self, kind: BackendKind, form: str) -> None:
+        """Count."""
+        self.counts[f"apologised_{kind}_{form}"] += 1
+
+
+def prepared(config: "FixedConfig") -> CannedSpeech:
+    """Apologies that are ready: each sample is `APOLOGY_SAMPLE`, so that listeners can tell what they hear."""
+    canned, tts, apology = CannedSpeech(config, FakeAudioTools()), config.current().tts, config.current().apology
+    for kind in KINDS:
+        text = apology.text(kind, tts.language_code, configured_language=tts.language_code)
+        pcm = APOLOGY_SAMPLE * (len(text) * APOLOGY_MS_PER_CHARACTER * tts.sample_rate_hz // 1000)
+        canned.hold(ClipKey(text, tts.language_code, tts.voice, tts.sample_rate_hz), CannedClip(text, pcm))
+    return canned
 
 
 class FixedConfig:
@@ -228,6 +254,11 @@ class World:
     log: Log = field(default_factory=Log)
     telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
     knowledge: SharedKnowledge = field(default_factory=SharedKnowledge)
+    canned: CannedSpeech = field(init=False)
+    """Holds the configured apologies in the configured voice, as soon after the start of a process."""
+
+    def __post_init__(self) -> None:
+        self.canned = prepared(self.config)
 
     @asynccontextmanager
     async def call(
@@ -240,7 +271,7 @@ class World:
         asr = FakeAsr(self.asr, self.log)
         llm, tts = FakeLlm(self.llm, self.log), FakeTts(self.tts, self.log)
         backends = Backends(asr, llm, tts)
-        services = CallServices(self.config, FakeAudioTools(), LoopClock(), self.telemetry, self.knowledge)
+        services = CallServices(self.config, FakeAudioTools(), LoopClock(), self.telemetry, self.knowledge, self.canned)
         transport = FakeTransport()
         call = Call(admit(hello, self.config.current()), transport, backends, services, call_id="call-1")
         running = asyncio.create_task(call.run(), name="call")
