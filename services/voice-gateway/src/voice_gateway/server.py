@@ -27,7 +27,6 @@ from voice_gateway.adapters.riva_asr import RivaAsr, RivaAsrOptions, RivaEndpoin
 from voice_gateway.adapters.riva_channels import RivaEndpoint
 from voice_gateway.adapters.riva_tts import RivaTts
 from voice_gateway.application.admission import Admission
-from voice_gateway.application.call import CallServices, SharedKnowledge
 from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.clock import MonotonicClock
 from voice_gateway.application.config import ConfigSource
@@ -36,6 +35,7 @@ from voice_gateway.application.ladder import Ladder
 from voice_gateway.application.messages import Hello
 from voice_gateway.application.ports import Asr, BackendProbe, Backends, CallTransport, Clock, Telemetry, Tts
 from voice_gateway.application.runner import CallRunner
+from voice_gateway.application.services import CallServices, SharedKnowledge
 from voice_gateway.domain.breaker import BreakerPolicy
 from voice_gateway.settings import GatewaySettings, load, to_call_config
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from servicekit.testing import run_virtual
-from voice_gateway.application.call import CallServices, SharedKnowledge
 from voice_gateway.application.clock import LoopClock
 from voice_gateway.application.config import CallConfig
 from voice_gateway.application.messages import EventKind, GoAwayOut, Hello, Overrides, TextIn
 from voice_gateway.application.ports import Backends
 from voice_gateway.application.runner import CallRunner
+from voice_gateway.application.services import CallServices, SharedKnowledge
 from voice_gateway.domain.errors import Draining, InvalidConfig
 from voice_gateway.testing.backends import (
     AsrScript,

@@ -81,9 +81,6 @@ class PrometheusTelemetry:
         self._refused = make.counter("calls_refused", "Calls that were not admitted.", "reason")
         self._tokens = make.counter("llm_tokens", "Pieces of answer text received.")
         self._characters = make.counter("tts_characters", "Characters sent to synthesis.")
-        self._failures = {kind: make.counter(f"{kind}_errors", f"Failures of {kind.upper()}.") for kind in BACKENDS}
-        # Added: the same by reason, for the person on call.
-        self._reasons = make.counter("backend_errors", "Failures of backends by reason.", "backend", "reason")
         self._stale = make.counter("stale_events_dropped", "What arrived for a turn that was over.", "what")
         self._turns = make.counter("turns", "Turns that have ended.", "endpoint_rule", "outcome")
         self._reloads = make.counter("config_reloads", "Edits of the configuration.", "result")
@@ -121,8 +118,8 @@ class PrometheusTelemetry:
 
     def backend_error(self, kind: BackendKind, reason: str) -> None:
         """Count a failure."""
-        self._failures[kind].inc()
-        self._reasons.labels(kind, reason.lower()).inc()
+        self._ladder.failures[kind].inc()
+        self._ladder.reasons.labels(kind, reason.lower()).inc()
 
     def speculation(self, outcome: str, wasted_characters: int) -> None:
         """Count an answer begun early, or what became of it."""
@@ -159,9 +156,12 @@ class PrometheusTelemetry:
 
 
 class _Ladder:
-    """What is done about failures. Positions are those of the configured lists, 0 first."""
+    """Failures and what is done about them. Positions are those of the configured lists, 0 first."""
 
     def __init__(self, make: _Maker) -> None:
+        self.failures = {kind: make.counter(f"{kind}_errors", f"Failures of {kind.upper()}.") for kind in BACKENDS}
+        # Added: the same by reason, for the person on call.
+        self.reasons = make.counter("backend_errors", "Failures of backends by reason.", "backend", "reason")
         self.breakers = make.gauge(
             "backend_breaker_state", "0 closed, 1 half open, 2 open: nothing is sent there.", "backend", "position"
         )

@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, assert_never
 
 from voice_gateway.application import outputs
-from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.config import CallConfig
 from voice_gateway.application.downlink import Downlink
 from voice_gateway.application.messages import Capability
 from voice_gateway.application.overrides import Admitted
-from voice_gateway.application.ports import AudioTools, Backends, Telemetry
+from voice_gateway.application.ports import Backends
 from voice_gateway.application.reply import Reply
+from voice_gateway.application.services import CallServices
 from voice_gateway.domain.actions import (
     AdoptReply,
     CancelReply,
@@ -39,11 +39,9 @@ class Answers:
         admitted: Admitted,
         backends: Backends,
         downlink: Downlink,
+        services: CallServices,
         *,
         call_id: str,
-        tools: AudioTools,
-        canned: CannedSpeech,
-        telemetry: Telemetry,
         post: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._call_id = call_id
@@ -51,9 +49,7 @@ class Answers:
         self._ducks_itself = Capability.PLAYBACK_CONTROL in admitted.capabilities
         self._backends = backends
         self._downlink = downlink
-        self._tools = tools
-        self._canned = canned
-        self._telemetry = telemetry
+        self._services = services
         self._post = post
         self._reply: Reply | None = None
         self._task: asyncio.Task[None] | None = None
@@ -94,10 +90,10 @@ class Answers:
             config=config,
             output_rate_hz=self._output_rate_hz,
             backends=self._backends,
-            tools=self._tools,
-            canned=self._canned,
+            tools=self._services.tools,
+            canned=self._services.canned,
             downlink=self._downlink,
-            telemetry=self._telemetry,
+            telemetry=self._services.telemetry,
             post=self._post,
         )
         self._downlink.begin(order.turn, order.generation, order.revision)

@@ -7,22 +7,22 @@ utterance's recognition and one for the answer. They live in one TaskGroup and n
 import asyncio
 import secrets
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, assert_never
 
 from servicekit.logs import get_logger
 from voice_gateway.application import outputs, overrides
 from voice_gateway.application.answers import Answers, Spawn
-from voice_gateway.application.canned import CannedSpeech
-from voice_gateway.application.config import CallConfig, ConfigSource, Limits
+from voice_gateway.application.config import CallConfig, Limits
 from voice_gateway.application.downlink import Downlink
 from voice_gateway.application.hearing import Hearing
 from voice_gateway.application.inbox import Inbox
 from voice_gateway.application.messages import Capability, UpdateIn
 from voice_gateway.application.overrides import Admitted, apply
-from voice_gateway.application.ports import AudioTools, Backends, CallTransport, Clock, EndOfTurnModel, Telemetry
+from voice_gateway.application.ports import Backends, CallTransport
 from voice_gateway.application.recognitions import Recognitions
+from voice_gateway.application.services import CallServices
 from voice_gateway.application.understanding import Understanding
 from voice_gateway.application.uplink import Uplink
 from voice_gateway.application.watch import watch
@@ -70,26 +70,6 @@ BUSY = (Phase.ENDPOINTING, Phase.THINKING, Phase.SPEAKING, Phase.INTERRUPTING, P
 """Phases in which a client that sends a file must not run ahead."""
 
 
-@dataclass(slots=True)
-class SharedKnowledge:
-    """What calls learn about the backends and later calls of the process use."""
-
-    force_eou_ignored: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CallServices:
-    """What every call of a process shares."""
-
-    config: ConfigSource
-    tools: AudioTools
-    clock: Clock
-    telemetry: Telemetry
-    knowledge: SharedKnowledge
-    canned: CannedSpeech
-    turn_model: EndOfTurnModel | None = None
-
-
 class Call:
     """One caller's conversation. `run` it once."""
 
@@ -111,10 +91,8 @@ class Call:
             admitted,
             backends,
             self.downlink,
+            services,
             call_id=call_id,
-            tools=services.tools,
-            canned=services.canned,
-            telemetry=services.telemetry,
             post=self.inbox.put,
         )
         self.hearing = Hearing(
@@ -138,9 +116,8 @@ class Call:
         self._recognitions = Recognitions(
             backends.asr,
             self.hearing,
+            services,
             call_id=call_id,
-            turn_model=services.turn_model,
-            telemetry=services.telemetry,
             understanding=understanding,
             post=self.inbox.put,
         )

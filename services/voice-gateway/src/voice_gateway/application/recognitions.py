@@ -8,8 +8,9 @@ from servicekit.logs import get_logger
 from voice_gateway.application.answers import Spawn
 from voice_gateway.application.config import AsrConfig
 from voice_gateway.application.hearing import Hearing
-from voice_gateway.application.ports import Asr, AsrRequest, EndOfTurnModel, Telemetry
+from voice_gateway.application.ports import Asr, AsrRequest, EndOfTurnModel
 from voice_gateway.application.recognition import UtteranceRecognition
+from voice_gateway.application.services import CallServices
 from voice_gateway.application.understanding import Understanding
 from voice_gateway.domain.actions import CloseAsr, FinalizeAsr, FlushAsr, OpenAsr, ScoreTurn
 from voice_gateway.domain.errors import BackendError
@@ -33,18 +34,17 @@ class Recognitions:
         self,
         asr: Asr,
         hearing: Hearing,
+        services: CallServices,
         *,
         call_id: str,
-        turn_model: EndOfTurnModel | None,
-        telemetry: Telemetry,
         understanding: Understanding,
         post: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._asr = asr
         self._hearing = hearing
         self._call_id = call_id
-        self._turn_model = turn_model
-        self._telemetry = telemetry
+        self._turn_model = services.turn_model
+        self._telemetry = services.telemetry
         self.understanding = understanding
         self._post = post
 

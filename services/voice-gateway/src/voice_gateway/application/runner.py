@@ -1,9 +1,10 @@
 """Admitted callers become calls; the process's calls are known here."""
 
-from voice_gateway.application.call import Call, CallServices
+from voice_gateway.application.call import Call
 from voice_gateway.application.messages import Hello
 from voice_gateway.application.overrides import Admitted, admit
 from voice_gateway.application.ports import BackendSelection, BackendWish, CallTransport
+from voice_gateway.application.services import CallServices
 from voice_gateway.domain.errors import BackendKind
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from voice_gateway.application.call import Call, CallServices, SharedKnowledge
+from voice_gateway.application.call import Call
 from voice_gateway.application.canned import KINDS, CannedClip, CannedSpeech, ClipKey
 from voice_gateway.application.clock import LoopClock
 from voice_gateway.application.config import CallConfig
@@ -25,6 +25,7 @@ from voice_gateway.application.messages import (
 )
 from voice_gateway.application.overrides import admit
 from voice_gateway.application.ports import Backends, Resampler
+from voice_gateway.application.services import CallServices, SharedKnowledge
 from voice_gateway.domain.breaker import BreakerState
 from voice_gateway.domain.errors import BackendKind, BadRequest, GatewayError
 from voice_gateway.domain.report import TurnReport

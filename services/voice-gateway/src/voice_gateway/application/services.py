@@ -1,0 +1,27 @@
+"""What the calls of a process share."""
+
+from dataclasses import dataclass
+
+from voice_gateway.application.canned import CannedSpeech
+from voice_gateway.application.config import ConfigSource
+from voice_gateway.application.ports import AudioTools, Clock, EndOfTurnModel, Telemetry
+
+
+@dataclass(slots=True)
+class SharedKnowledge:
+    """What calls learn about the backends and later calls of the process use."""
+
+    force_eou_ignored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallServices:
+    """What every call of a process shares."""
+
+    config: ConfigSource
+    tools: AudioTools
+    clock: Clock
+    telemetry: Telemetry
+    knowledge: SharedKnowledge
+    canned: CannedSpeech
+    turn_model: EndOfTurnModel | None = None
