@@ -183,3 +183,56 @@ def test_a_speech_service_of_its_own() -> None:
     settings = load(environ={"ASR_URI": "asr:50051", "TTS_URI": "dns:///tts:50051", "ASR_FINALIZE": "half_close"})
     assert (settings.asr.uri, settings.tts.uri) == ("asr:50051", "dns:///tts:50051")
     assert to_call_config(settings).turn.finalize is Finalize.HALF_CLOSE
+
+
+# ---- lists of backends, breakers, apologies -------------------------------------------------------------------------
+
+
+def test_fallbacks_are_lists_in_the_environment_and_in_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    urls = ["http://two:8000/v1#llama", "https://three/v1"]
+    file.write_text(yaml.safe_dump({"LLM_FALLBACKS": urls, "ASR_FALLBACKS": ["two:1", "unix:/run/three"]}))
+    from_file = load(environ={}, file=file)
+    from_environ = load(environ={"LLM_FALLBACKS": ", ".join(urls), "ASR_FALLBACKS": "two:1,unix:/run/three"})
+    for settings in (from_file, from_environ):
+        assert settings.llm.fallbacks == tuple(urls)
+        assert settings.asr.fallbacks == ("two:1", "unix:/run/three")
+        assert settings.tts.fallbacks == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("LLM_FALLBACKS", "two:8000", "allowed is an http or https address"),
+        ("LLM_FALLBACKS", "http://two/v1#", "a model's name follows #"),
+        ("LLM_FALLBACKS", "http://user:key@two/v1", "allowed is an http or https address"),
+        ("LLM_FALLBACKS", "http://127.0.0.1:8000/v1", "which is tried first anyway"),
+        ("ASR_FALLBACKS", "http://two:50051", "allowed is host:port without a scheme"),
+        ("ASR_FALLBACKS", "two", "allowed is host:port"),
+        ("ASR_FALLBACKS", "127.0.0.1:50052", "which is tried first anyway"),
+        ("TTS_FALLBACKS", "two:1,two:1", "an entry is there twice"),
+        ("TTS_FALLBACKS", ",".join(f"two:{port}" for port in range(1, 9)), "it has 8 entries; allowed are 7 at most"),
+        ("TTS_FALLBACKS", "127.0.0.1:50051", "where the gateway also looks for speech services"),
+        ("BREAKER_FAILURES", "0", "allowed is a whole number from 1 to 100"),
+        ("BREAKER_LONGEST_PAUSE_MS", "500", "allowed is BREAKER_FIRST_PAUSE_MS, which is 1000, or more"),
+        ("APOLOGY_LLM", "x" * 201, "a text has 201 characters; allowed are 200 in each language"),
+        ("APOLOGY_TTS", "Sorry. | de: " + "x" * 201, "a text has 201 characters; allowed are 200 in each language"),
+        ("APOLOGY_EARCON", "perhaps", "allowed is true or false"),
+    ],
+)
+def test_a_broken_ladder_is_refused(key: str, value: str, said: str) -> None:
+    sentence = refused(None, **{key: value})
+    assert key in sentence or "GATEWAY_LISTEN_ADDRESS" in sentence
+    assert said in sentence
+
+
+def test_apologies_may_be_a_mapping_of_languages(tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(
+        yaml.safe_dump({"APOLOGY_LLM": {"en": "One moment.", "ja": "少々お待ちください。"}, "APOLOGY_ASR": ""})
+    )
+    apology = to_call_config(load(environ={}, file=file)).apology
+    assert apology.text("llm", "ja-JP", configured_language="en-US") == "少々お待ちください。"
+    assert apology.text("llm", "en-GB", configured_language="en-US") == "One moment."
+    assert apology.text("asr", "en-US", configured_language="en-US") == ""
+    assert load(environ={"CANNED_SPEECH_DIR": str(tmp_path)}).failure.apology.directory == tmp_path

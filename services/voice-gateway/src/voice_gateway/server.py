@@ -113,7 +113,7 @@ async def connected(
         recogniser.warm()
     for voice in tts:
         voice.warm()
-    policy = BreakerPolicy(**settings.breaker.model_dump())
+    policy = BreakerPolicy(**settings.failure.breaker.model_dump())
     asrs = Ladder[Asr]("asr", asr, clock=clock, telemetry=telemetry, policy=policy)
     models = [NamedModel(client, model) for client, model in llm]
     llms = Ladder[NamedModel]("llm", models, clock=clock, telemetry=telemetry, policy=policy)
@@ -225,7 +225,7 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
     telemetry = PrometheusTelemetry()
     config = config_source(settings, file=file, environ=environ, on_reload=telemetry.config_reloaded)
     clock, tools = MonotonicClock(), LocalAudioTools()
-    folder = settings.apology.directory
+    folder = settings.failure.apology.directory
     canned = CannedSpeech(config, tools, store=None if folder is None else ClipFiles(folder))
     async with connected(settings, config, clock, telemetry) as backends:
         services = CallServices(config, tools, clock, telemetry, SharedKnowledge(), canned)

@@ -193,7 +193,7 @@ class LlmSettings(Section):
     where there is one. LLM_API_KEY never goes to another host."""
     failover_ms: int = setting(2_500, unit="ms", applies="restart", ge=50, le=600_000)
     """Longest wait for an answer to begin while another endpoint can stand in; the wait for all of them together is
-    LLM_FIRST_TOKEN_TIMEOUT_MS. An 8B model that is well begins within some 0.5 s."""
+    LLM_FIRST_TOKEN_TIMEOUT_MS. The default leaves 5.5 s for the others."""
 
     _checked = field_validator("base_url")(_base_url)
     _split = field_validator("fallbacks", mode="before")(_listed)
@@ -234,7 +234,7 @@ class TtsSettings(Section):
     asked for the same voice."""
     failover_ms: int = setting(1_500, unit="ms", applies="restart", ge=50, le=60_000)
     """Longest wait for a phrase's first audio while another synthesiser can stand in; the wait for all of them together
-    is TTS_FIRST_AUDIO_TIMEOUT_MS. First audio takes some 0.1 to 0.3 s where all is well."""
+    is TTS_FIRST_AUDIO_TIMEOUT_MS. The default leaves 2.5 s for the others."""
 
     _checked = field_validator("uri")(_target)
     _split = field_validator("fallbacks", mode="before")(_listed)
@@ -244,27 +244,31 @@ class TtsSettings(Section):
 class BreakerSettings(Section):
     """When a backend that fails is left alone."""
 
-    failures: int = setting(_BREAKER.failures, applies="restart", ge=1, le=100)
+    failures: int = setting(_BREAKER.failures, alias="BREAKER_FAILURES", applies="restart", ge=1, le=100)
     """Failures in a row that open a backend's circuit breaker: nothing is sent there for a while. One may be a packet
     lost and two a pod that moved; the third costs one more caller."""
-    first_pause_ms: int = setting(_BREAKER.first_pause_ms, unit="ms", applies="restart", ge=100, le=600_000)
+    first_pause_ms: int = setting(
+        _BREAKER.first_pause_ms, alias="BREAKER_FIRST_PAUSE_MS", unit="ms", applies="restart", ge=100, le=600_000
+    )
     """How long a breaker stays open at first; then one request is let through. The pause doubles while that fails."""
-    longest_pause_ms: int = setting(_BREAKER.longest_pause_ms, unit="ms", applies="restart", ge=100, le=600_000)
+    longest_pause_ms: int = setting(
+        _BREAKER.longest_pause_ms, alias="BREAKER_LONGEST_PAUSE_MS", unit="ms", applies="restart", ge=100, le=600_000
+    )
     """The longest pause. A caller who hears an apology asks again after some 10 s."""
 
 
 class ApologySettings(Section):
     """What a caller hears when something fails."""
 
-    llm: str = setting(_APOLOGY.llm, allowed=SENTENCES)
+    llm: str = setting(_APOLOGY.llm, alias="APOLOGY_LLM", allowed=SENTENCES)
     """Spoken when the language model fails or stalls. One text in the language of TTS_LANGUAGE, or several with the
     language before each, as in "Sorry. | de: Entschuldigung."; in YAML also a mapping of languages to texts. German,
     Spanish, French, Hindi, Italian and Portuguese have built-in texts. Empty or off: no words."""
-    asr: str = setting(_APOLOGY.asr, allowed=SENTENCES)
+    asr: str = setting(_APOLOGY.asr, alias="APOLOGY_ASR", allowed=SENTENCES)
     """Spoken when recognition failed and nothing was understood. Written as APOLOGY_LLM."""
-    tts: str = setting(_APOLOGY.tts, allowed=SENTENCES)
+    tts: str = setting(_APOLOGY.tts, alias="APOLOGY_TTS", allowed=SENTENCES)
     """Played when the voice fails before anything of an answer was heard. Written as APOLOGY_LLM."""
-    earcon: bool = setting(_APOLOGY.earcon)
+    earcon: bool = setting(_APOLOGY.earcon, alias="APOLOGY_EARCON")
     """Whether a short tone is played where there are no words, or no voice has spoken them yet."""
     directory: Path | None = setting(
         None, alias="CANNED_SPEECH_DIR", applies="restart", allowed="a folder that can be written, or empty"
@@ -287,6 +291,13 @@ class ApologySettings(Section):
             if len(text) > MAX_CHARACTERS:
                 raise ValueError(f"a text has {len(text)} characters; allowed are {MAX_CHARACTERS} in each language")
         return value
+
+
+class FailureSettings(Section):
+    """What is done when a backend fails."""
+
+    breaker: BreakerSettings = BreakerSettings()
+    apology: ApologySettings = ApologySettings()
 
 
 class PlayoutSettings(Section):

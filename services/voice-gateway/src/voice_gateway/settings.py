@@ -30,9 +30,8 @@ from voice_gateway.domain.endpointing import EndpointPolicy
 from voice_gateway.domain.phrases import PhrasePolicy
 from voice_gateway.domain.policy import ConversationPolicy, SpeculationPolicy, TurnPolicy
 from voice_gateway.setting_sections import (
-    ApologySettings,
     AsrSettings,
-    BreakerSettings,
+    FailureSettings,
     LimitSettings,
     LlmSettings,
     LogSettings,
@@ -90,8 +89,7 @@ class GatewaySettings(TurnTakingSettings):
     asr: AsrSettings = AsrSettings()
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
-    breaker: BreakerSettings = BreakerSettings()
-    apology: ApologySettings = ApologySettings()
+    failure: FailureSettings = FailureSettings()
     playout: PlayoutSettings = PlayoutSettings()
     limits: LimitSettings = LimitSettings()
     allowed_overrides: frozenset[str] = setting(
@@ -202,10 +200,11 @@ def _inconsistency(settings: GatewaySettings) -> str:
             f"SLOW_CONSUMER_END_MS is {limits.slow_consumer_end_ms}; allowed is SLOW_CONSUMER_PAUSE_MS, which is "
             f"{limits.slow_consumer_pause_ms}, or more"
         )
-    if settings.breaker.longest_pause_ms < settings.breaker.first_pause_ms:
+    breaker = settings.failure.breaker
+    if breaker.longest_pause_ms < breaker.first_pause_ms:
         return (
-            f"BREAKER_LONGEST_PAUSE_MS is {settings.breaker.longest_pause_ms}; allowed is BREAKER_FIRST_PAUSE_MS, "
-            f"which is {settings.breaker.first_pause_ms}, or more"
+            f"BREAKER_LONGEST_PAUSE_MS is {breaker.longest_pause_ms}; allowed is BREAKER_FIRST_PAUSE_MS, which is "
+            f"{breaker.first_pause_ms}, or more"
         )
     if problem := _repeated_backend(settings):
         return problem
@@ -261,7 +260,7 @@ def to_call_config(settings: GatewaySettings) -> CallConfig:
             max_call_ms=settings.limits.max_call_seconds * 1000,
             idle_ms=settings.limits.idle_seconds * 1000,
         ),
-        apology=ApologyConfig(**settings.apology.model_dump(exclude={"directory"})),
+        apology=ApologyConfig(**settings.failure.apology.model_dump(exclude={"directory"})),
         allowed_overrides=settings.allowed_overrides,
         log_words=settings.log.words,
     )

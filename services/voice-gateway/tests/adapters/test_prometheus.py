@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from voice_gateway.adapters.metrics_http import serving_metrics
 from voice_gateway.adapters.prometheus import BACKENDS, PrometheusTelemetry
 from voice_gateway.application.ports import Telemetry
+from voice_gateway.domain.breaker import BreakerState
 from voice_gateway.domain.report import Stage, TurnReport
 
 KEPT = {
@@ -57,6 +58,9 @@ def test_no_label_holds_what_a_caller_chooses() -> None:
     telemetry.call_refused("draining")
     telemetry.backend_error("tts", "BACKEND_BUSY")
     telemetry.stale_dropped("final")
+    telemetry.failed_over("llm", 0, "BACKEND_TIMEOUT")
+    telemetry.breaker_changed("llm", 0, BreakerState.OPEN)
+    telemetry.apologised("llm", "speech")
     assert isinstance(telemetry, PrometheusTelemetry)
     labels = {
         label
@@ -65,7 +69,19 @@ def test_no_label_holds_what_a_caller_chooses() -> None:
         for sample in family.samples
         for label in sample.labels
     }
-    assert labels == {"status", "reason", "endpoint_rule", "outcome", "backend", "what", "le"}
+    assert labels == {"status", "reason", "endpoint_rule", "outcome", "backend", "what", "le", "position", "form"}
+
+
+def test_the_ladder_of_failures_can_be_seen() -> None:
+    telemetry = PrometheusTelemetry()
+    for state, level in ((BreakerState.CLOSED, 0), (BreakerState.HALF_OPEN, 1), (BreakerState.OPEN, 2)):
+        telemetry.breaker_changed("asr", 1, state)
+        assert value(telemetry, "backend_breaker_state", backend="asr", position="1") == level
+    telemetry.failed_over("tts", 0, "BACKEND_TIMEOUT")
+    labels = {"backend": "tts", "position": "0", "reason": "backend_timeout"}
+    assert value(telemetry, "backend_failovers_total", **labels) == 1
+    telemetry.apologised("llm", "earcon")
+    assert value(telemetry, "apologies_total", backend="llm", form="earcon") == 1
 
 
 def test_calls_are_counted() -> None:

@@ -251,3 +251,13 @@ def test_memory_stays_within_its_bound_and_the_configured_voice_is_never_lost(wi
         assert sum(len(clip.pcm) for clip in canned._held.values()) == canned._held_bytes
         assert canned._held_bytes <= MAX_HELD_BYTES + 800_000
         assert len(canned._wanted) <= MAX_VOICES
+
+
+def test_the_configured_voice_stays_however_many_others_are_heard() -> None:
+    canned = CannedSpeech(FixedConfig(CONFIG), FakeAudioTools())
+    own = ClipKey(TEXTS.llm, "en-US", "Aria", 16_000)
+    canned.hold(own, CannedClip(own.text, b"\1\0" * 16_000))
+    for number in range(30):
+        key = ClipKey(TEXTS.llm, "en-US", f"Voice-{number}", 16_000)
+        canned.hold(key, CannedClip(key.text, b"\2\0" * 400_000))
+    assert canned.get("llm", language_code="en-US", voice="Aria", rate_hz=16_000).pcm[:1] == b"\1"

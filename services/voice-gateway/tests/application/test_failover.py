@@ -347,6 +347,29 @@ def test_a_stream_that_does_not_open_is_opened_elsewhere(script: AsrScript) -> N
     run_virtual(scenario())
 
 
+def test_an_utterance_without_a_word_leaves_the_probe_to_the_next_and_a_word_ends_it() -> None:
+    async def scenario() -> None:
+        fake = FakeAsr(AsrScript(refuse=BackendUnavailable("asr", "Gone.")), Log())
+        ladder = Ladder[Asr]("asr", [fake], clock=LoopClock(), telemetry=FakeTelemetry(), policy=POLICY)
+        asr, request = FallbackAsr(ladder, failover_ms=500), AsrRequest(RATE_HZ, "en-US")
+        for _ in range(POLICY.failures):
+            with pytest.raises(BackendUnavailable):
+                async with asr.open(request):
+                    pass
+        fake.script = AsrScript()
+        await asyncio.sleep(1)
+        async with asr.open(request):
+            assert not ladder.spare([0]), "one probe at a time"
+        assert ladder.breakers[0].state(now_ms()) is BreakerState.HALF_OPEN
+        async with asr.open(request) as stream:
+            await stream.send(b"\1\0" * RATE_HZ)
+            await stream.half_close()
+            states = [ladder.breakers[0].state(now_ms()) async for _ in stream.results()]
+        assert set(states) == {BreakerState.CLOSED}
+
+    run_virtual(scenario())
+
+
 def test_a_recogniser_that_never_says_anything_is_left_alone_in_the_end() -> None:
     async def scenario() -> None:
         log, telemetry = Log(), FakeTelemetry()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -194,6 +195,33 @@ async def test_the_call_of_a_caller_who_is_killed_ends(gateway: Service) -> None
         while metrics(gateway).get(CANCELLED, 0) == before:
             await asyncio.to_thread(gateway.process.poll)
     assert metrics(gateway)["voice_gateway_active_streams"] == 0
+
+
+async def test_with_every_backend_gone_a_caller_still_hears_an_apology(fakes: Service, tmp_path: Path) -> None:
+    """The process before had a voice; this one has nothing, and speaks from the folder that was left."""
+    with in_front_of(fakes, CANNED_SPEECH_DIR=str(tmp_path)):
+        await asyncio.to_thread(until_files, tmp_path, 3)
+    with gateway_for(NOWHERE, f"http://{NOWHERE}/v1", CANNED_SPEECH_DIR=str(tmp_path)) as gateway:
+        async with client_of(gateway) as stub:
+            call, messages = await typed(stub, "What time is it?")
+            assert [m.event.type for m in messages if m.HasField("event")] == [
+                pb.LISTENING, pb.PROCESSING, pb.ERROR, pb.SPEAKING, pb.END_OF_TURN,
+            ]  # fmt: skip
+            text = "".join(message.llm_response_chunk for message in messages)
+            assert text.startswith("Sorry")
+            pcm = b"".join(message.audio_chunk for message in messages)
+            assert len(pcm) == 2 * 16 * 60 * len(text), "the sound that the fake makes of this text"
+            call.cancel()
+        assert metrics(gateway)['voice_gateway_apologies_total{backend="llm",form="speech"}'] == 1
+
+
+def until_files(folder: Path, count: int) -> None:
+    """Wait for clips to be written. Raises TimeoutError."""
+    late_s = time.monotonic() + WAIT_S
+    while len(list(folder.glob("[!.]*"))) < count:
+        if time.monotonic() > late_s:
+            raise TimeoutError
+        time.sleep(0.02)
 
 
 # ---- signals --------------------------------------------------------------------------------------------------------
