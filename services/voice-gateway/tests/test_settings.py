@@ -117,6 +117,9 @@ def test_a_wrong_value_is_refused_with_a_sentence(key: str, value: str, sentence
         ({"PHRASE_FIRST_MIN_CHARACTERS": "100"}, "PHRASE_FIRST_MIN_CHARACTERS is 100; allowed is"),
         ({"PHRASE_MIN_CHARACTERS": "100", "PHRASE_MAX_CHARACTERS": "50"}, "PHRASE_MIN_CHARACTERS is 100; allowed is"),
         ({"SLOW_CONSUMER_END_MS": "1000"}, "SLOW_CONSUMER_END_MS is 1000; allowed is"),
+        ({"JOURNAL": "redacted"}, "JOURNAL_DIR is not set; JOURNAL=redacted needs it."),
+        ({"JOURNAL": "full", "JOURNAL_DIR": "x"}, "JOURNAL is full; allowed is off or redacted, unless JOURNAL_WORDS"),
+        ({"JOURNAL_MAX_MB": "5"}, "JOURNAL_MAX_CALL_MB is 10; allowed is JOURNAL_MAX_MB, which is 5, or less."),
         ({"BACKENDS": "hosted"}, "NVIDIA_API_KEY is not set; BACKENDS=hosted needs it."),
         ({"RIVA_URI": "127.0.0.1:50051"}, "GATEWAY_LISTEN_ADDRESS is 127.0.0.1:50051, where the gateway also looks"),
         ({"TTS_URI": "127.0.0.1:50051"}, "GATEWAY_LISTEN_ADDRESS is 127.0.0.1:50051, where the gateway also looks"),
@@ -124,6 +127,15 @@ def test_a_wrong_value_is_refused_with_a_sentence(key: str, value: str, sentence
 )
 def test_keys_that_do_not_go_together_are_refused(environ: dict[str, str], sentence: str) -> None:
     assert refused(None, **environ).startswith(sentence)
+
+
+def test_calls_are_not_recorded_unless_asked(tmp_path: Path) -> None:
+    assert load(environ={}).journal.mode == "off"
+    file = tmp_path / "gateway.yaml"
+    file.write_text("JOURNAL: off\n")  # which YAML reads as false
+    assert load(environ={}, file=file).journal.mode == "off"
+    full = load(environ={"JOURNAL": "full", "JOURNAL_WORDS": "true", "JOURNAL_DIR": "journals"}).journal
+    assert (full.mode, full.dir) == ("full", Path("journals"))
 
 
 def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from voice_clients.audio_file import MAX_RATE_HZ, MIN_RATE_HZ
 from voice_clients.caller import CallConfig, Overrides
 from voice_clients.channel import DEFAULT_TARGET, TARGET_VARIABLE, Security, default_target, parse_target, read_ca
 from voice_clients.errors import BadInputError, VoiceError
+from voice_clients.installed import RUNS, add_installed
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -32,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="is the gateway there, healthy, and how are its backends", epilog=EPILOG)
     _add_target(check)
     check.add_argument("--json", action="store_true", dest="as_json", help="one JSON document on stdout")
+    add_installed(commands)
     return parser
 
 
@@ -181,6 +183,8 @@ async def _check(arguments: argparse.Namespace) -> int:
 
 
 def _run_command(arguments: argparse.Namespace) -> int:
+    if (run_installed := getattr(arguments, RUNS, None)) is not None:
+        return int(run_installed(arguments))
     match arguments.command:
         case "say":
             return asyncio.run(_say(arguments))

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from voice_gateway.adapters.clip_files import ClipFiles
 from voice_gateway.adapters.config_file import FileConfigSource, StaticConfigSource
 from voice_gateway.adapters.grpc_server import RunningServer, serving_calls
 from voice_gateway.adapters.grpc_service import VoiceGatewayService
+from voice_gateway.adapters.journal_files import MB, JournalFiles, JournalOptions
 from voice_gateway.adapters.metrics_http import serving_metrics
 from voice_gateway.adapters.openai_llm import LlmEndpoint, OpenAiLlm
 from voice_gateway.adapters.probes import AsrProbe, LlmProbe, TtsProbe
@@ -33,10 +35,21 @@ from voice_gateway.application.config import ConfigSource
 from voice_gateway.application.failover import FallbackAsr, FallbackLlm, FallbackTts, NamedModel
 from voice_gateway.application.ladder import Ladder
 from voice_gateway.application.messages import Hello
-from voice_gateway.application.ports import Asr, BackendProbe, Backends, CallTransport, Clock, Telemetry, Tts
+from voice_gateway.application.ports import (
+    Asr,
+    BackendProbe,
+    Backends,
+    CallTransport,
+    Clock,
+    JournalSink,
+    Telemetry,
+    Tts,
+)
+from voice_gateway.application.recording import NoJournals
 from voice_gateway.application.runner import CallRunner
 from voice_gateway.application.services import CallServices, SharedKnowledge
 from voice_gateway.domain.breaker import BreakerPolicy
+from voice_gateway.domain.recording import Words
 from voice_gateway.settings import GatewaySettings, load, to_call_config
 
 LAG_PERIOD_S = 0.5
@@ -181,6 +194,25 @@ def config_source(
 
 
 @asynccontextmanager
+async def recording(settings: GatewaySettings, telemetry: PrometheusTelemetry) -> AsyncIterator[JournalSink]:
+    """Where journals of calls go. Raises OSError where the folder cannot be used."""
+    journal = settings.journal
+    if journal.mode == "off" or journal.dir is None:
+        yield NoJournals()
+        return
+    options = JournalOptions(
+        journal.dir,
+        Words(journal.mode),
+        version("voice-gateway"),
+        max_total_bytes=journal.max_mb * MB,
+        max_call_bytes=journal.max_call_mb * MB,
+    )
+    async with JournalFiles(options, telemetry.journal_ended).running() as files:
+        log.info("recording_calls", words=journal.mode, personal_files=journal.mode == "full")
+        yield files
+
+
+@asynccontextmanager
 async def serving(
     settings: GatewaySettings,
     runner: Runner,
@@ -227,8 +259,11 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
     clock, tools = MonotonicClock(), LocalAudioTools()
     folder = settings.failure.apology.directory
     canned = CannedSpeech(config, tools, store=None if folder is None else ClipFiles(folder))
-    async with connected(settings, config, clock, telemetry) as backends:
-        services = CallServices(config, tools, clock, telemetry, SharedKnowledge(), canned)
+    async with (
+        connected(settings, config, clock, telemetry) as backends,
+        recording(settings, telemetry) as journals,
+    ):
+        services = CallServices(config, tools, clock, telemetry, SharedKnowledge(), canned, journals=journals)
         runner = CallRunner(services, OneOfEach(backends.backends))
         async with serving(settings, runner, telemetry, backends.probes) as gateway:
             # What was imported lives as long as the process: looking through it took the collector tens of ms, a gap in

@@ -390,3 +390,25 @@ class LogSettings(Section):
     """One JSON object a line, or lines for people."""
     words: bool = setting(False, applies="restart")
     """Whether what people say may appear in logs. It is personal: off."""
+
+
+class JournalSettings(Section):
+    """Recordings of calls."""
+
+    mode: Literal["off", "redacted", "full"] = setting("off", alias="JOURNAL", applies="restart")
+    """Whether each call's journal is kept in a file. redacted keeps numbers in place of words, and replays to the same
+    decisions. full keeps what people say, and needs JOURNAL_WORDS. Off: files are for who asks for them."""
+    dir: Path | None = setting(None, applies="restart", allowed="a folder, needed unless JOURNAL is off")
+    """Where the files go. A folder on a disk of its own, or an emptyDir with a size limit."""
+    max_mb: int = setting(500, unit="MB", applies="restart", ge=1, le=1_000_000)
+    """All files together: the oldest are deleted for new ones. A minute of conversation is some 60 kB, so this is five
+    days of calls."""
+    max_call_mb: int = setting(10, unit="MB", applies="restart", ge=1, le=1_000)
+    """One call's file; beyond it the journal is cut off with a marker. Nearly three hours of conversation."""
+    words: bool = setting(False, applies="restart")
+    """Whether journals may hold what people say. It is personal: off, and JOURNAL=full is refused."""
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        return "off" if value is False else value  # what YAML makes of off

@@ -32,6 +32,7 @@ from voice_gateway.domain.policy import ConversationPolicy, SpeculationPolicy, T
 from voice_gateway.setting_sections import (
     AsrSettings,
     FailureSettings,
+    JournalSettings,
     LimitSettings,
     LlmSettings,
     LogSettings,
@@ -100,6 +101,7 @@ class GatewaySettings(TurnTakingSettings):
     """What callers may choose for their own call. System prompt and models cost or reveal more, and are left out."""
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
+    journal: JournalSettings = JournalSettings()
     nvidia_api_key: SecretStr = setting(SecretStr(""), applies="restart")
     """Key for NVIDIA's hosted endpoints. Sent over TLS only: to NVIDIA's hosts, and to speech services addressed by
     function."""
@@ -210,6 +212,8 @@ def _inconsistency(settings: GatewaySettings) -> str:
         return problem
     if settings.backends == "hosted" and not settings.hosted_key:
         return "NVIDIA_API_KEY is not set; BACKENDS=hosted needs it"
+    if problem := _journal_inconsistency(settings.journal):
+        return problem
     listening = settings.server.listen_address
     speech = {own or settings.riva.uri for own in (settings.asr.uri, settings.tts.uri)}
     speech |= {*settings.asr.fallbacks, *settings.tts.fallbacks}
@@ -228,6 +232,19 @@ def _repeated_backend(settings: GatewaySettings) -> str:
     for key, (address, fallbacks) in first.items():
         if address in fallbacks:
             return f"{key} holds {address}, which is tried first anyway; allowed are other addresses"
+    return ""
+
+
+def _journal_inconsistency(journal: JournalSettings) -> str:
+    if journal.mode != "off" and journal.dir is None:
+        return f"JOURNAL_DIR is not set; JOURNAL={journal.mode} needs it"
+    if journal.mode == "full" and not journal.words:
+        return "JOURNAL is full; allowed is off or redacted, unless JOURNAL_WORDS says that journals may hold words"
+    if journal.max_call_mb > journal.max_mb:
+        return (
+            f"JOURNAL_MAX_CALL_MB is {journal.max_call_mb}; allowed is JOURNAL_MAX_MB, which is {journal.max_mb}, "
+            "or less"
+        )
     return ""
 
 

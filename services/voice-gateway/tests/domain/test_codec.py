@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from voice_gateway.domain.call_state import CallState
 from voice_gateway.domain.codec import MalformedDataError, decode, encode
 from voice_gateway.domain.events import AsrResult, Event, InputClosed, Played, Speech, SpeechEdge, Tick
-from voice_gateway.domain.journal import Journal, redacted_text, restore, snapshot
+from voice_gateway.domain.journal import Journal, restore, snapshot
+from voice_gateway.domain.personal import redacted_text
 from voice_gateway.domain.policy import TurnPolicy
 from voice_gateway.domain.turn import TurnMachine
 

@@ -84,6 +84,7 @@ class PrometheusTelemetry:
         self._stale = make.counter("stale_events_dropped", "What arrived for a turn that was over.", "what")
         self._turns = make.counter("turns", "Turns that have ended.", "endpoint_rule", "outcome")
         self._reloads = make.counter("config_reloads", "Edits of the configuration.", "result")
+        self._journals = make.counter("journals", "Journals of calls, by what became of them.", "result")
         self._turn_times = _TurnTimes(make)
         self._duplex = _Duplex(make)
         self._ladder = _Ladder(make)
@@ -149,6 +150,10 @@ class PrometheusTelemetry:
     def config_reloaded(self, result: str) -> None:
         """Count an edit: "applied", "unchanged" or "refused"."""
         self._reloads.labels(result).inc()
+
+    def journal_ended(self, result: str) -> None:
+        """Count a journal: "kept", "cut_queue", "cut_size", "cut_total" or "failed"."""
+        self._journals.labels(result).inc()
 
     def loop_lag(self, seconds: float) -> None:
         """Observe how late a timer ran."""

@@ -22,6 +22,7 @@ from voice_gateway.application.messages import Capability, UpdateIn
 from voice_gateway.application.overrides import Admitted, apply
 from voice_gateway.application.ports import Backends, CallTransport
 from voice_gateway.application.recognitions import Recognitions
+from voice_gateway.application.recording import RecordedJournal
 from voice_gateway.application.services import CallServices
 from voice_gateway.application.understanding import Understanding
 from voice_gateway.application.uplink import Uplink
@@ -56,7 +57,6 @@ from voice_gateway.domain.actions import (
 from voice_gateway.domain.call_state import CallState, Learned, Tuning
 from voice_gateway.domain.errors import CallEnded, CallTooLong, Draining, GatewayError
 from voice_gateway.domain.events import CallFailed, CallStarted, DrainRequested, Event, Retuned
-from voice_gateway.domain.journal import Journal
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.turn import TurnMachine
 
@@ -85,7 +85,9 @@ class Call:
         self.inbox = Inbox(services.clock, started_ms=services.clock.ms())
         learned = Learned(force_eou_ignored=services.knowledge.force_eou_ignored)
         self.machine = TurnMachine(state=CallState(tuning=_tuning(self._config), learned=learned))
-        self.journal = Journal.of(self.machine)
+        self.journal = RecordedJournal.for_call(
+            self.machine.state, services.journals, call_id=call_id, config_revision=self._config.revision
+        )
         self.downlink = self._make_downlink(transport)
         self._answers = Answers(
             admitted,
@@ -156,6 +158,10 @@ class Call:
 
     async def run(self) -> None:
         """Hold the conversation. Returns when it has ended well; raises GatewayError when it ended for a reason."""
+        with self.journal.recording(self.machine):
+            await self._run()
+
+    async def _run(self) -> None:
         self.downlink.post(outputs.session(self.call_id, self.admitted, self._config))
         try:
             await self._converse()

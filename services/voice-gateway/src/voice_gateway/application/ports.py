@@ -15,6 +15,8 @@ from voice_gateway.application.messages import Inbound, Outbound
 from voice_gateway.domain.breaker import BreakerState
 from voice_gateway.domain.conversation import Message
 from voice_gateway.domain.errors import BackendKind
+from voice_gateway.domain.events import Event
+from voice_gateway.domain.recording import Outcome
 from voice_gateway.domain.report import TurnReport
 
 
@@ -287,6 +289,40 @@ class Telemetry(Protocol):
 
     def apologised(self, kind: BackendKind, form: str) -> None:
         """A caller heard that `kind` failed; `form` is "speech" or "earcon"."""
+        ...
+
+
+# ---- journals -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class JournalOpening:
+    """What a journal begins with."""
+
+    opening: dict[str, object]
+    """Encoded CallState before the first event."""
+    config_revision: str = ""
+
+
+class JournalWriter(Protocol):
+    """Keeps the journal of one call. No method waits or fails: what cannot be kept is lost and counted, and the call
+    goes on.
+    """
+
+    def record(self, now: int, event: Event) -> None:
+        """Keep an event that was handled at `now` (ms of call time)."""
+        ...
+
+    def close(self, outcome: Outcome) -> None:
+        """The call is over."""
+        ...
+
+
+class JournalSink(Protocol):
+    """Keeps the journals of calls, or does not."""
+
+    def open(self, call_id: str, opening: JournalOpening) -> JournalWriter:
+        """Begin the journal of a call. Neither waits nor fails."""
         ...
 
 

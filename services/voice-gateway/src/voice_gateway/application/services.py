@@ -1,10 +1,11 @@
 """What the calls of a process share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.config import ConfigSource
-from voice_gateway.application.ports import AudioTools, Clock, EndOfTurnModel, Telemetry
+from voice_gateway.application.ports import AudioTools, Clock, EndOfTurnModel, JournalSink, Telemetry
+from voice_gateway.application.recording import NoJournals
 
 
 @dataclass(slots=True)
@@ -25,3 +26,4 @@ class CallServices:
     knowledge: SharedKnowledge
     canned: CannedSpeech
     turn_model: EndOfTurnModel | None = None
+    journals: JournalSink = field(default_factory=NoJournals)

@@ -2,7 +2,8 @@
 
 A journal holds the state that the call began with and every (now, event) since. The machine decides on nothing else,
 so replaying a journal gives the same actions. Redacted, it holds numbers in place of words and replays to the same
-decisions, since the machine decides on counts (`words`, `characters`), never on text.
+decisions, since the machine decides on counts (`words`, `characters`), never on text. Which texts are words is said in
+domain/personal.py; how a call is kept in a file, in domain/recording.py.
 
 One journal is one JSON document a line: a head, then an entry an event. Version 2.
 """
@@ -10,23 +11,13 @@ One journal is one JSON document a line: a head, then an entry an event. Version
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from voice_gateway.domain.actions import Action
 from voice_gateway.domain.call_state import CallState
 from voice_gateway.domain.codec import MalformedDataError, decode, encode
-from voice_gateway.domain.conversation import Message
-from voice_gateway.domain.events import (
-    AsrResult,
-    CallStarted,
-    Event,
-    KeyPressed,
-    PhraseCut,
-    Retuned,
-    SpeakRequest,
-    TextTurn,
-)
-from voice_gateway.domain.heard import HeardLedger
+from voice_gateway.domain.events import Event
+from voice_gateway.domain.personal import redacted
 from voice_gateway.domain.turn import TurnMachine
 
 VERSION = 2
@@ -72,9 +63,9 @@ class Journal:
         """The same journal without anything that was said."""
         state: CallState = decode(CallState, self.opening)
         return Journal(
-            encode(redacted_state(state)),
+            encode(redacted(state)),
             self.capacity,
-            deque((now, redacted_event(event)) for now, event in self.entries),
+            deque((now, redacted(event)) for now, event in self.entries),
         )
 
     def lines(self) -> Iterator[str]:
@@ -86,7 +77,7 @@ class Journal:
     @classmethod
     def from_lines(cls, lines: Iterable[str]) -> "Journal":
         """Read what `lines` wrote. Raises MalformedDataError for anything else, other versions included."""
-        documents = [_parsed(line) for line in lines if line.strip()]
+        documents = [parsed(line) for line in lines if line.strip()]
         head = documents[0] if documents else None
         if not isinstance(head, dict) or head.get("journal") != VERSION:
             found = head.get("journal") if isinstance(head, dict) else None
@@ -99,59 +90,12 @@ class Journal:
         return cls(head["opening"], max(DEFAULT_CAPACITY, len(entries)), entries)
 
 
-def _parsed(line: str) -> object:
+def parsed(line: str) -> object:
+    """The document in one line. Raises MalformedDataError."""
     try:
         return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise MalformedDataError(f"a line is not JSON: {error.msg}") from error
-
-
-def redacted_text(text: str) -> str:
-    """As many words as `text` has, of the same lengths, saying nothing."""
-    return " ".join("x" * len(word) for word in text.split())
-
-
-def redacted_event(event: Event) -> Event:
-    """`event` without anything that was said."""
-    match event:
-        case AsrResult() | TextTurn() | SpeakRequest() | PhraseCut():
-            return replace(event, text=redacted_text(event.text))
-        case KeyPressed():
-            return replace(event, key="x")
-        case Retuned() | CallStarted():
-            return replace(event, system_prompt=redacted_text(event.system_prompt))
-        case _:
-            return event
-
-
-def redacted_state(state: CallState) -> CallState:
-    """`state` without anything that was said."""
-    copied: CallState = decode(CallState, encode(state))
-    copied.tuning = replace(copied.tuning, system_prompt=redacted_text(copied.tuning.system_prompt))
-    copied.history = tuple(_redacted_message(message) for message in copied.history)
-    agenda = copied.agenda
-    agenda.queued_speech = tuple(replace(item, text=redacted_text(item.text)) for item in agenda.queued_speech)
-    agenda.keys = redacted_text(agenda.keys)
-    copied.learned.last_answer = redacted_text(copied.learned.last_answer)
-    for utterance in copied.utterances:
-        utterance.finals = tuple(replace(result, text=redacted_text(result.text)) for result in utterance.finals)
-        utterance.interim = replace(utterance.interim, text=redacted_text(utterance.interim.text))
-    for reply in (copied.reply, copied.draft.reply if copied.draft else None):
-        if reply is not None:
-            reply.ledger = _redacted_ledger(reply.ledger)
-    if copied.cut is not None:
-        copied.cut = replace(
-            copied.cut, ledger=_redacted_ledger(copied.cut.ledger), message=_redacted_message(copied.cut.message)
-        )
-    return copied
-
-
-def _redacted_ledger(ledger: HeardLedger) -> HeardLedger:
-    return replace(ledger, phrases=tuple(replace(item, text=redacted_text(item.text)) for item in ledger.phrases))
-
-
-def _redacted_message(message: Message) -> Message:
-    return replace(message, text=redacted_text(message.text))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise MalformedDataError(f"a line is not JSON: {getattr(error, 'msg', 'it is nested too deep')}") from error
 
 
 # ---- snapshots ------------------------------------------------------------------------------------------------------
@@ -164,8 +108,8 @@ def snapshot(machine: TurnMachine) -> str:
 
 def restore(document: str) -> TurnMachine:
     """The machine that `snapshot` wrote. Raises MalformedDataError for anything else."""
-    parsed = _parsed(document)
-    if not isinstance(parsed, dict) or parsed.get("call") != VERSION:
-        found = parsed.get("call") if isinstance(parsed, dict) else None
+    whole = parsed(document)
+    if not isinstance(whole, dict) or whole.get("call") != VERSION:
+        found = whole.get("call") if isinstance(whole, dict) else None
         raise MalformedDataError(f"snapshot version {found!r} is not {VERSION}, the one that can be read")
-    return TurnMachine(state=decode(CallState, parsed.get("state")))
+    return TurnMachine(state=decode(CallState, whole.get("state")))

@@ -24,7 +24,8 @@ from voice_gateway.application.messages import (
     TranscriptOut,
 )
 from voice_gateway.application.overrides import admit
-from voice_gateway.application.ports import Backends, Resampler
+from voice_gateway.application.ports import Backends, JournalSink, Resampler
+from voice_gateway.application.recording import NoJournals
 from voice_gateway.application.services import CallServices, SharedKnowledge
 from voice_gateway.domain.breaker import BreakerState
 from voice_gateway.domain.errors import BackendKind, BadRequest, GatewayError
@@ -255,6 +256,7 @@ class World:
     log: Log = field(default_factory=Log)
     telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
     knowledge: SharedKnowledge = field(default_factory=SharedKnowledge)
+    journals: JournalSink = field(default_factory=NoJournals)
     canned: CannedSpeech = field(init=False)
     """Holds the configured apologies in the configured voice, as soon after the start of a process."""
 
@@ -272,7 +274,15 @@ class World:
         asr = FakeAsr(self.asr, self.log)
         llm, tts = FakeLlm(self.llm, self.log), FakeTts(self.tts, self.log)
         backends = Backends(asr, llm, tts)
-        services = CallServices(self.config, FakeAudioTools(), LoopClock(), self.telemetry, self.knowledge, self.canned)
+        services = CallServices(
+            self.config,
+            FakeAudioTools(),
+            LoopClock(),
+            self.telemetry,
+            self.knowledge,
+            self.canned,
+            journals=self.journals,
+        )
         transport = FakeTransport()
         call = Call(admit(hello, self.config.current()), transport, backends, services, call_id="call-1")
         running = asyncio.create_task(call.run(), name="call")
