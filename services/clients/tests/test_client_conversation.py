@@ -88,29 +88,28 @@ def test_a_flushed_answer_is_told_as_interrupted() -> None:
     conversation = Conversation()
     for event in turn_events(1, 0)[:-2]:
         conversation.apply(event)
-    conversation.apply(Playback(0, PlaybackAction.FLUSH, 2, 0.0))
-    assert (conversation.turn.paused, conversation.turn.interrupted) == (True, False)
-    conversation.apply(Event(0, 1, EventKind.END_OF_TURN))
-    assert (conversation.turn.paused, conversation.turn.interrupted) == (False, True)
+    told = []
+    for event in (Playback(0, PlaybackAction.FLUSH, 2, 0.0), Event(0, 1, EventKind.END_OF_TURN)):
+        conversation.apply(event)
+        told.append((conversation.turn.paused, conversation.turn.interrupted))
+    assert told == [(True, False), (False, True)]
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_an_answer_that_goes_on_after_a_flush_was_only_paused(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     conversation, view = Conversation(), PlainView(latency=False)
 
-    def take(event: CallEvent) -> None:
+    def take(event: CallEvent) -> State:
         conversation.apply(event)
         view.show(event, conversation)
+        return conversation.state
 
     for event in turn_events(1, 0)[:-2]:
         take(event)
-    take(Playback(0, PlaybackAction.DUCK, 1, -15.0))
-    assert conversation.state is State.SPEAKING
-    take(Playback(0, PlaybackAction.FLUSH, 2, 0.0))
-    assert conversation.state is State.PAUSED
-    take(Event(0, number, EventKind.SPEAKING))
+    assert take(Playback(0, PlaybackAction.DUCK, 1, -15.0)) is State.SPEAKING
+    assert take(Playback(0, PlaybackAction.FLUSH, 2, 0.0)) is State.PAUSED
+    assert take(Event(0, number, EventKind.SPEAKING)) is State.SPEAKING
     take(AnswerAudio(0, number, 2, 0, bytes(640)))
-    assert conversation.state is State.SPEAKING
     take(Event(0, number, EventKind.END_OF_TURN))
     take(Event(0, 0, EventKind.LISTENING))
     (turn,) = conversation.told_turns()
@@ -131,10 +130,11 @@ def test_hold_pauses_and_resumes_what_is_told() -> None:
     conversation = Conversation()
     for event in turn_events(1, 0)[:-2]:
         conversation.apply(event)
-    conversation.apply(Playback(0, PlaybackAction.PAUSE, 1, 0.0))
-    assert conversation.state is State.PAUSED
-    conversation.apply(Playback(0, PlaybackAction.RESUME, 1, 0.0))
-    assert conversation.state is State.SPEAKING
+    states = []
+    for action in (PlaybackAction.PAUSE, PlaybackAction.RESUME):
+        conversation.apply(Playback(0, action, 1, 0.0))
+        states.append(conversation.state)
+    assert states == [State.PAUSED, State.SPEAKING]
 
 
 ANY_EVENT = st.one_of(

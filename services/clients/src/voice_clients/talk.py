@@ -144,7 +144,8 @@ class Talk:
             self._loudspeaker = devices.enter_context(Loudspeaker(loudspeaker, output_hz))
             self._view.note(f"loudspeaker: {loudspeaker.name}, {output_hz} Hz")
         if microphone is not None:
-            self._microphone = devices.enter_context(Microphone(microphone, input_hz))
+            far_end = self._loudspeaker.far_end if self._loudspeaker is not None else None
+            self._microphone = devices.enter_context(Microphone(microphone, input_hz, far_end=far_end))
             self._view.note(f"microphone: {microphone.name}, {input_hz} Hz")
         else:
             self._lines = TypedLines()

@@ -94,7 +94,7 @@ def make_cleaner(
     if problem:
         if wanted is EchoCancellation.ON:
             raise BadInputError(f"--echo-cancellation on: {problem}")
-        return problem if wanted is EchoCancellation.AUTO else ""
+        return problem
     canceller = WebRtcAudio(
         microphone_hz=microphone_hz,
         loudspeaker_hz=far_hz,

@@ -50,6 +50,7 @@ class Script:
     report: bool = True
     flush_after_chunks: int | None = None  # interrupts its own answer
     pause_after_chunks: int | None = None  # takes something for speech, and goes on with the answer
+    greeting: bytes = b""  # s16le at 16 kHz, played as soon as the call begins
     offers_all: bool = False  # hold, keypad, settings of the running call
     backends_ok: bool = True
     serving: bool = True
@@ -63,6 +64,7 @@ class Heard:
 
     configs: list[pb.VoiceConfig] = field(default_factory=list)
     audio_bytes: int = 0
+    audio: bytearray = field(default_factory=bytearray)
     texts: list[str] = field(default_factory=list)
     controls: list[int] = field(default_factory=list)
     digits: str = ""
@@ -132,9 +134,17 @@ class _Conversation:
             )
             await self._context.write(pb.ServerMessage(session=session))
         await self.event(pb.LISTENING)
+        if self._script.greeting:
+            self._generation += 1
+            await self.event(pb.SPEAKING)
+            for at in range(0, len(self._script.greeting), 6400):
+                chunk = self._script.greeting[at : at + 6400]
+                await self.send(pb.ServerMessage(audio_chunk=chunk, first_sample=at // 2))
+            await self.event(pb.END_OF_TURN)
 
     async def audio(self, data: bytes) -> None:
         self._heard.audio_bytes += len(data)
+        self._heard.audio += data
         if self._script.mute or self._script.stall:
             return
         samples = np.frombuffer(data, dtype="<i2").astype(np.float64)
