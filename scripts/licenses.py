@@ -46,6 +46,8 @@ CARRIED = {
     "permits this use).",
     "soundfile": "The wheel carries libsndfile (LGPL-2.1-or-later) as a library of its own.",
     "pocketsphinx": "The wheel carries the US English acoustic model, dictionary and language model (BSD-like, CMU).",
+    "livekit": "The wheel carries WebRTC (BSD-3-Clause) and inside it Chromium's FFmpeg (LGPL-2.1-or-later), libvpx, "
+    "libaom, dav1d, Opus, OpenH264 and others (permissive); all notices are in `livekit/rtc/resources/LICENSE.md`.",
     "grpcio": "The wheel carries BoringSSL, zlib, abseil, c-ares and re2 (permissive).",
 }
 REMARKS = {

@@ -15,5 +15,5 @@ export_pins gateway.txt --no-dev --package voice-gateway
 export_pins speech-worker.txt --no-dev --package speech-worker --extra pocketsphinx
 export_pins responder.txt --no-dev --package offline-responder
 export_pins fakes.txt --no-dev --package voice-fakes
-export_pins client.txt --no-dev --package voice-clients
+export_pins client.txt --no-dev --package voice-clients --extra duplex
 echo 'uv>=0.9' | "$uv" pip compile --quiet --no-header --no-annotate --generate-hashes --output-file requirements/bootstrap.txt -

@@ -69,7 +69,7 @@ cat >"$folder/pyproject.toml" <<END
 name = "voice-client"
 version = "0"
 requires-python = ">=3.11"
-dependencies = ["voice-clients", "voice-contracts"]
+dependencies = ["voice-clients[duplex]", "voice-contracts"]
 
 [tool.uv]
 package = false
@@ -92,7 +92,7 @@ sound=$("$folder/.venv/bin/python" "$folder/test_mic_client.py" --devices 2>&1 >
 say ""
 say "The client is ready. In one terminal, open the tunnel:"
 say "  ssh -L 50051:localhost:50051 user@headnode"
-say "In another, talk (headphones keep the answer out of the microphone):"
+say "In another, talk (open speakers will do; the client takes the answer out of the microphone):"
 say "  cd \"$folder\" && $run_uv run test_mic_client.py"
 say "Is everything there?  $run_uv run test_mic_client.py --check"
 [ -z "$sound" ] || say "About sound on this machine: ${sound#voice: }"

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
+SOUND_FIXTURES = {"sound_server", "open_sound_server"}
 WITHOUT_SOUND = "VOICE_TESTS_WITHOUT_SOUND"
 
 
@@ -12,6 +13,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Deselect what needs a sound server where the environment says so."""
     if os.environ.get(WITHOUT_SOUND) != "1":
         return
-    without: Iterable[pytest.Item] = [item for item in items if "sound_server" in getattr(item, "fixturenames", ())]
+    without: Iterable[pytest.Item] = [item for item in items if SOUND_FIXTURES & set(getattr(item, "fixturenames", ()))]
     config.hook.pytest_deselected(items=list(without))
     items[:] = [item for item in items if item not in set(without)]

@@ -118,6 +118,18 @@ async def test_say_keeps_only_what_was_heard_of_an_interrupted_answer(tmp_path: 
     assert len(heard) < len(tone(0.02)) * 4
 
 
+async def test_say_keeps_what_was_heard_of_an_answer_that_paused_and_went_on(tmp_path: Path) -> None:
+    gateway = FakeGateway()
+    gateway.script.pause_after_chunks = 4
+    async with serving(gateway) as target:
+        done = await run_voice(tmp_path, "say", str(write_question(tmp_path)), "--target", target, "--json")
+    (turn,) = json.loads(done.out)["turns"]
+    assert (turn["interrupted"], turn["resumed"], turn["answer_samples"]) == (False, 1, 3200)
+    assert answer_of(tmp_path / "answer.wav") == ANSWER
+    assert gateway.heard.acks[-1] == (2, 6 * 320)
+    assert (1, 4 * 320) in gateway.heard.acks
+
+
 @pytest.mark.parametrize("fast", [True, False])
 async def test_say_without_recognised_speech_fails(tmp_path: Path, fast: bool) -> None:
     gateway = FakeGateway()

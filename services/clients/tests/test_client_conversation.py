@@ -88,8 +88,53 @@ def test_a_flushed_answer_is_told_as_interrupted() -> None:
     conversation = Conversation()
     for event in turn_events(1, 0)[:-2]:
         conversation.apply(event)
-    conversation.apply(Playback(0, PlaybackAction.FLUSH, 2, 0.0))
-    assert conversation.turn.interrupted
+    told = []
+    for event in (Playback(0, PlaybackAction.FLUSH, 2, 0.0), Event(0, 1, EventKind.END_OF_TURN)):
+        conversation.apply(event)
+        told.append((conversation.turn.paused, conversation.turn.interrupted))
+    assert told == [(True, False), (False, True)]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_answer_that_goes_on_after_a_flush_was_only_paused(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    conversation, view = Conversation(), PlainView(latency=False)
+
+    def take(event: CallEvent) -> State:
+        conversation.apply(event)
+        view.show(event, conversation)
+        return conversation.state
+
+    for event in turn_events(1, 0)[:-2]:
+        take(event)
+    assert take(Playback(0, PlaybackAction.DUCK, 1, -15.0)) is State.SPEAKING
+    assert take(Playback(0, PlaybackAction.FLUSH, 2, 0.0)) is State.PAUSED
+    assert take(Event(0, number, EventKind.SPEAKING)) is State.SPEAKING
+    take(AnswerAudio(0, number, 2, 0, bytes(640)))
+    take(Event(0, number, EventKind.END_OF_TURN))
+    take(Event(0, 0, EventKind.LISTENING))
+    (turn,) = conversation.told_turns()
+    assert (turn.resumed, turn.interrupted, turn.ended) == (1, False, True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == ["  (paused: you spoke over it)", "  (goes on)"]
+
+
+def test_a_flush_after_the_end_of_the_turn_cut_what_was_still_heard() -> None:
+    conversation = Conversation()
+    for event in [*turn_events(1, 0), Playback(0, PlaybackAction.FLUSH, 2, 0.0)]:
+        conversation.apply(event)
+    assert conversation.told_turns()[0].interrupted
+    assert conversation.state is State.LISTENING
+
+
+def test_hold_pauses_and_resumes_what_is_told() -> None:
+    conversation = Conversation()
+    for event in turn_events(1, 0)[:-2]:
+        conversation.apply(event)
+    states = []
+    for action in (PlaybackAction.PAUSE, PlaybackAction.RESUME):
+        conversation.apply(Playback(0, action, 1, 0.0))
+        states.append(conversation.state)
+    assert states == [State.PAUSED, State.SPEAKING]
 
 
 ANY_EVENT = st.one_of(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voice_clients.keyboard import Key, KeyParser
+from voice_clients.keyboard import Digit, Key, KeyParser, Line, Pressed
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,15 @@ from voice_clients.keyboard import Key, KeyParser
         (b"\x1b[99;5u\x1b[99;5:3u", [Key.QUIT]),  # Ctrl-C
         (b"\x1b[113u", [Key.QUIT]),
         (b"\x1b[?0u", []),
+        (b"h4#", [Key.HOLD, Digit("4"), Digit("#")]),
+        (b"\x1b[52;1:1u\x1b[52;1:3u", [Digit("4")]),
+        (b"/voice Mia 2\rq", [Line("/voice Mia 2"), Key.QUIT]),  # keys of a line are its characters
+        (b"/qq\x7f\x7f\x7fi", [Key.INTERRUPT]),  # erased to the slash and beyond
+        (b"/q\x03", [Key.QUIT]),
+        (b"\x1b[47u\x1b[109;2u\x1b[13u", [Line("/M")]),
     ],
 )
-def test_what_terminals_send(data: bytes, keys: list[Key]) -> None:
+def test_what_terminals_send(data: bytes, keys: list[Pressed]) -> None:
     assert KeyParser().feed(data) == keys
     parser = KeyParser()
     assert [key for byte in data for key in parser.feed(bytes([byte]))] == keys

@@ -60,6 +60,25 @@ def test_flush_empties_refuses_late_audio_and_acknowledges_at_once() -> None:
     assert buffer.next_acks() == [PlayedSamples(1, 300), PlayedSamples(2, 320)]
 
 
+def test_an_answer_that_pauses_and_goes_on_in_the_next_generation_counts_from_its_word() -> None:
+    """Ducked, flushed, then resumed at the word where it paused: positions count from 0 in the new generation."""
+    buffer = PlaybackBuffer(RATE, prebuffer_ms=0)
+    buffer.push(pcm_of(10_000, 960), generation=1)
+    heard = buffer.take(320)
+    buffer.command(PlaybackAction.DUCK, generation=1, gain_db=-15.0)
+    heard += buffer.take(320)
+    buffer.command(PlaybackAction.FLUSH, generation=2)
+    assert buffer.next_acks() == [PlayedSamples(1, 640)]
+    assert buffer.take(320) == bytes(640)
+    buffer.push(pcm_of(7, 320), generation=1, first_sample=960)  # was on the wire already
+    buffer.push(pcm_of(10_000, 320), generation=2, first_sample=0)
+    again = np.frombuffer(buffer.take(320), dtype="<i2")
+    assert again.tolist() == [10_000] * 320  # at full loudness from its first sample
+    assert buffer.next_acks() == [PlayedSamples(1, 640), PlayedSamples(2, 320)]
+    assert buffer.stale_samples == 640
+    assert len(heard) == 2 * 640
+
+
 def test_pause_keeps_and_resume_goes_on_at_the_sample() -> None:
     buffer = PlaybackBuffer(RATE, prebuffer_ms=0)
     audio = np.arange(640, dtype="<i2").tobytes()

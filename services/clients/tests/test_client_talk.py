@@ -20,8 +20,10 @@ import pytest
 from client_fake_gateway import FakeGateway, serving
 from client_harness import write_question
 
+from voice_clients.audio_file import read_recording
 from voice_clients.errors import BadInputError
 from voice_clients.sound import Device, choose_device, level_db
+from voice_clients.testing.room import power_db
 from voice_contracts import voice_workflow_pb2 as pb
 
 NEEDED = ("pulseaudio", "pactl", "paplay", "parec")
@@ -34,6 +36,7 @@ TAKE_TERMINAL = (
     "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
+RECORDINGS = Path(__file__).parents[2] / "speech-worker/tests/audio"
 STEP_S = 20.0  # the longest wait for anything of these tests
 
 
@@ -83,6 +86,13 @@ async def _succeed(environ: dict[str, str], *command: str) -> None:
 
 @pytest.fixture
 async def sound_server() -> AsyncIterator[SoundServer]:
+    """A microphone that hears what is played to `micfeed`, and nothing else."""
+    async with _sound_server("micfeed") as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def _sound_server(microphone_hears: str) -> AsyncIterator[SoundServer]:
     """Fails with what to install where it cannot run."""
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if ctypes.util.find_library("portaudio") is None:
@@ -103,7 +113,7 @@ async def sound_server() -> AsyncIterator[SoundServer]:
         f"module-native-protocol-unix auth-anonymous=1 socket={socket}",
         "module-null-sink sink_name=speaker",
         "module-null-sink sink_name=micfeed",
-        "module-remap-source master=micfeed.monitor source_name=mic",
+        f"module-remap-source master={microphone_hears}.monitor source_name=mic",
     )
     daemon = await asyncio.create_subprocess_exec(
         *("pulseaudio", "--daemonize=no", "-n", "--exit-idle-time=-1", "--use-pid-file=no"),
@@ -186,6 +196,38 @@ async def test_a_spoken_question_is_answered_from_the_loudspeaker(sound_server: 
     assert any(line.startswith("assistant: You said hello. Nice.") for line in lines)
     counts = [samples for generation, samples in gateway.heard.acks if generation == 1]
     assert counts == sorted(counts)
+
+
+@pytest.fixture
+async def open_sound_server() -> AsyncIterator[SoundServer]:
+    """A microphone that hears the loudspeaker, at full loudness."""
+    async with _sound_server("speaker") as server:
+        yield server
+
+
+@pytest.mark.edge
+@pytest.mark.parametrize("cancel", ["on", "off"])
+async def test_the_loudspeaker_is_taken_out_of_what_the_microphone_sends(
+    open_sound_server: SoundServer, cancel: str
+) -> None:
+    gateway = FakeGateway()
+    names = ("tell-me-a-long-story", "hello-tell-me-who-you-are", "my-name-is-sarah")
+    gateway.script.greeting = b"".join(read_recording(RECORDINGS / f"{name}.wav").pcm for name in names)
+    gateway.script.mute = True
+    samples = len(gateway.script.greeting) // 2
+    arguments = ("--echo-cancellation", cancel, "--noise-suppression", "off")
+    async with serving(gateway) as target, _talking(open_sound_server, "--target", target, *arguments) as process:
+        async with asyncio.timeout(STEP_S):
+            await gateway.heard.ack_of(1, samples)
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(STEP_S):
+            assert await process.wait() == 0
+    loudest_s = max(
+        power_db(bytes(gateway.heard.audio[at : at + 32_000])) for at in range(0, len(gateway.heard.audio), 32_000)
+    )
+    played = power_db(gateway.script.greeting)
+    # Echo as loud as the answer itself, in its loudest second, is gone but for a remainder 20 dB below it.
+    assert (loudest_s < played - 20) if cancel == "on" else (loudest_s > played - 3), (loudest_s, played)
 
 
 @pytest.mark.edge

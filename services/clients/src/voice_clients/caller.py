@@ -159,6 +159,22 @@ class Call:
         """End the caller's turn now, without waiting for silence."""
         await self._send(wire.control_message("COMMIT_AUDIO"))
 
+    async def hold(self) -> None:
+        """Put the call on hold: the answer pauses, the microphone is not listened to."""
+        await self._send(wire.control_message("PAUSE"))
+
+    async def resume(self) -> None:
+        """Take the call off hold."""
+        await self._send(wire.control_message("RESUME"))
+
+    async def press(self, digit: str) -> None:
+        """Press a key of a telephone keypad: one of 0-9, *, #, A-D."""
+        await self._send(wire.dtmf_message(digit))
+
+    async def update(self, overrides: Overrides) -> None:
+        """Change settings of the running call; what is None stays. A refusal comes as an ERROR event."""
+        await self._send(wire.update_message(overrides))
+
     async def ping(self, ping_id: int) -> None:
         """Ask for a Pong."""
         await self._send(wire.control_message("PING", ping_id=ping_id))

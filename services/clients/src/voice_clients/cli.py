@@ -19,6 +19,11 @@ EPILOG = (
     """exit status: 0 all went well, 1 the call failed, 2 bad input or no sound device, 3 no gateway could be reached"""
 )
 
+TALK_KEYS = (
+    "keys: space or m mutes, i interrupts, h holds and resumes, digits * # are keypad keys, q quits; "
+    "typed: /voice NAME, /language TAG, /dtmf DIGITS, /hold, /resume"
+)
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
@@ -84,6 +89,7 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_talk(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = f"{TALK_KEYS}; {EPILOG}"
     _add_call(parser)
     parser.add_argument(
         "--input", metavar="DEVICE", help="microphone: number or part of its name (see `voice devices`)"
@@ -91,6 +97,15 @@ def _add_talk(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DEVICE", help="loudspeaker: number or part of its name")
     parser.add_argument("--push-to-talk", "--ptt", action="store_true", help="listen only while space says so")
     parser.add_argument("--text", action="store_true", help="type in place of speaking")
+    parser.add_argument(
+        "--echo-cancellation",
+        choices=["on", "off", "auto"],
+        default="auto",
+        help="keep the loudspeaker out of the microphone; auto: where the library for it is installed (auto)",
+    )
+    parser.add_argument(
+        "--noise-suppression", choices=["on", "off"], default="on", help="quieten the room around you (on)"
+    )
     parser.add_argument("--no-speaker", action="store_false", dest="speaker", help="show the answer without playing it")
 
 
@@ -151,6 +166,7 @@ async def _say(arguments: argparse.Namespace) -> int:
 async def _talk(arguments: argparse.Namespace) -> int:
     from voice_clients import talk  # noqa: PLC0415
     from voice_clients.view import PlainView, open_view  # noqa: PLC0415
+    from voice_clients.webrtc_audio import EchoCancellation  # noqa: PLC0415
 
     options = talk.TalkOptions(
         target=_target_of(arguments),
@@ -168,6 +184,8 @@ async def _talk(arguments: argparse.Namespace) -> int:
         push_to_talk=arguments.push_to_talk,
         text=arguments.text,
         speaker=arguments.speaker,
+        echo_cancellation=EchoCancellation(arguments.echo_cancellation),
+        noise_suppression=arguments.noise_suppression == "on",
     )
     view = PlainView() if arguments.text else open_view()  # a live region would overwrite the line being typed
     try:

@@ -28,6 +28,7 @@ class State(Enum):
     LISTENING = "listening"
     THINKING = "thinking"
     SPEAKING = "speaking"
+    PAUSED = "paused"
     OVER = "not connected"
 
 
@@ -40,6 +41,10 @@ class Turn:
     transcript: str = ""
     answer: str = ""
     answer_samples: int = 0
+    paused: bool = False
+    """Speech over the answer stopped it, and it is not decided yet whether it goes on."""
+    resumed: int = 0
+    """How often the answer went on after such a pause."""
     interrupted: bool = False
     ended: bool = False
     speech_end_ns: int | None = None
@@ -112,6 +117,11 @@ class Conversation:
         """Whether every turn that has begun has ended."""
         return all(turn.ended or turn.is_empty for turn in self.turns)
 
+    @property
+    def paused_turn(self) -> Turn | None:
+        """The turn whose answer was stopped by speech over it, while that is not decided."""
+        return next((turn for turn in reversed(self.turns) if turn.paused), None)
+
     def told_turns(self) -> list[Turn]:
         """Turns in which anything happened."""
         return [turn for turn in self.turns if not turn.is_empty]
@@ -156,15 +166,13 @@ class Conversation:
                 turn = self._turn_of(event.turn)
                 turn.answer_samples += len(event.pcm) // 2
                 turn.first_audio_ns = turn.first_audio_ns or event.at_ns
+                self._goes_on(turn.number)
             case Event():
                 self._server_event(event)
             case Latency():
                 self._latency(event)
             case Playback():
-                if event.action is PlaybackAction.FLUSH and self.turns:
-                    answered = [turn for turn in self.turns if turn.answer_samples]
-                    if answered:
-                        answered[-1].interrupted = True
+                self._playback(event)
             case GoAway():
                 self.going_away = event
             case Ended():
@@ -172,6 +180,29 @@ class Conversation:
                 self.state = State.OVER
             case Pong():
                 pass
+
+    def _playback(self, event: Playback) -> None:
+        """A flush is a pause until the turn ends, which makes it an interruption, or more audio comes."""
+        answered = next((turn for turn in reversed(self.turns) if turn.answer_samples), None)
+        match event.action:
+            case PlaybackAction.FLUSH if answered is not None and answered.ended:
+                answered.interrupted = True  # it was still being heard here
+            case PlaybackAction.FLUSH if answered is not None:
+                answered.paused = True
+                self.state = State.PAUSED
+            case PlaybackAction.PAUSE if self.state is State.SPEAKING:
+                self.state = State.PAUSED
+            case PlaybackAction.RESUME if self.state is State.PAUSED:
+                self.state = State.SPEAKING
+            case _:
+                pass
+
+    def _goes_on(self, number: int) -> None:
+        paused = self.paused_turn
+        if paused is not None and number in {0, paused.number}:
+            paused.paused = False
+            paused.resumed += 1
+            self.state = State.SPEAKING
 
     def _transcript(self, event: Transcript) -> None:
         turn = self._turn_of(event.turn)
@@ -198,12 +229,15 @@ class Conversation:
                 turn.processing_ns = turn.processing_ns or event.at_ns
             case EventKind.SPEAKING:
                 self.state = State.SPEAKING
+                self._goes_on(event.turn)
             case EventKind.ERROR:
                 self.turn.errors.append(event.message)
             case EventKind.END_OF_TURN:
                 self.state = State.LISTENING
                 turn = self._turn_of(event.turn) if event.turn else self.turn
                 turn.ended = True
+                turn.interrupted = turn.interrupted or turn.paused
+                turn.paused = False
                 turn.end_ns = event.at_ns
                 turn.interim = ""
             case EventKind.UNKNOWN:

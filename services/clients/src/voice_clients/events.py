@@ -48,7 +48,9 @@ class PlaybackAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The first message of a call. `controls` holds the names of the controls that are obeyed, such as "INTERRUPT"."""
+    """The first message of a call. `controls` holds the names of the controls that are obeyed, such as "INTERRUPT";
+    `overrides` the names of the settings that callers may change, in the running call too where `update` is set.
+    """
 
     at_ns: int
     call_id: str
@@ -58,6 +60,9 @@ class Session:
     config_revision: str
     controls: frozenset[str]
     speak: bool
+    dtmf: bool = False
+    update: bool = False
+    overrides: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

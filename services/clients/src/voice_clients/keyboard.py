@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import sys
+from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
 from typing import Self
@@ -23,7 +24,25 @@ class Key(Enum):
     TALK_UP = "space released"
     MUTE = "m"
     INTERRUPT = "i"
+    HOLD = "h"
     QUIT = "q"
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """A key of the telephone keypad: 0-9, * or #."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that began with a slash, without its end."""
+
+    text: str
+
+
+Pressed = Key | Digit | Line
 
 
 # The kitty keyboard protocol (sw.kovidgoyal.net/kitty/keyboard-protocol): terminals that know it answer the query, and
@@ -35,32 +54,48 @@ _KITTY_ANSWER = re.compile(rb"\x1b\[\?\d+u")
 _KITTY_KEY = re.compile(rb"\x1b\[(\d+)(?::\d*)*(?:;(\d*)(?::(\d))?)?(?:;[\d:]*)?u")
 _OTHER_ESCAPE = re.compile(rb"\x1b(?:\[[0-9;:?<>=]*[A-Za-z~]|O[A-Za-z])")
 _CTRL = 4  # bit of the modifiers, which count from 1
-_LETTERS = {ord(" "): Key.TALK_DOWN, ord("m"): Key.MUTE, ord("i"): Key.INTERRUPT, ord("q"): Key.QUIT}
+_SHIFT = 1
+_ENDS_LINE = frozenset(b"\r\n")
+_ERASES = frozenset((0x08, 0x7F))
+_SLASH = ord("/")
+MAX_LINE = 200  # characters of a line; further ones are not taken
+_KEYS: dict[int, Pressed] = {
+    ord(" "): Key.TALK_DOWN,
+    ord("m"): Key.MUTE,
+    ord("i"): Key.INTERRUPT,
+    ord("h"): Key.HOLD,
+    ord("q"): Key.QUIT,
+    **{ord(digit): Digit(digit) for digit in "0123456789*#"},
+}
 
 
 class KeyParser:
-    """Turns what a terminal sends into keys. Pure; an unfinished escape sequence waits for its rest."""
+    """Turns what a terminal sends into keys. Pure; an unfinished escape sequence waits for its rest.
+
+    A slash begins a line; until Enter ends it, or Backspace has erased it, keys are its characters (ASCII only).
+    """
 
     def __init__(self) -> None:
         self.reports_releases = False
+        self.line: str | None = None
+        """What has been typed of a line."""
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[Key]:
+    def feed(self, data: bytes) -> list[Pressed]:
         """Keys of the data, in order."""
         data = self._rest + data
         self._rest = b""
-        keys: list[Key] = []
+        keys: list[Pressed] = []
         at = 0
         while at < len(data):
             if data[at] != 0x1B:
-                key = _LETTERS.get(data[at]) if data[at] not in {3, 4} else Key.QUIT
-                keys += [key] if key is not None else []
+                keys += [Key.QUIT] if data[at] in {3, 4} else self._press(data[at])
                 at += 1
             elif match := _KITTY_ANSWER.match(data, at):
                 self.reports_releases = True
                 at = match.end()
             elif match := _KITTY_KEY.match(data, at):
-                keys += _kitty_key(match)
+                keys += self._kitty_key(match)
                 at = match.end()
             elif match := _OTHER_ESCAPE.match(data, at):
                 at = match.end()
@@ -71,18 +106,33 @@ class KeyParser:
                 at += 1
         return keys
 
-
-def _kitty_key(match: re.Match[bytes]) -> list[Key]:
-    code, event = int(match[1]), int(match[3] or b"1")
-    modifiers = int(match[2] or b"1") - 1
-    if modifiers & _CTRL:
-        return [Key.QUIT] if code in {ord("c"), ord("d")} and event == 1 else []
-    key = _LETTERS.get(code)
-    if key is None or event == 2:  # 2: the key repeats while it is held
+    def _press(self, code: int) -> list[Pressed]:
+        """A key without modifiers."""
+        if self.line is None:
+            if code == _SLASH:
+                self.line = "/"
+                return []
+            key = _KEYS.get(code)
+            return [key] if key is not None else []
+        if code in _ENDS_LINE:
+            line, self.line = self.line, None
+            return [Line(line)]
+        if code in _ERASES:
+            self.line = self.line[:-1] or None
+        elif 0x20 <= code < 0x7F and len(self.line) < MAX_LINE:
+            self.line += chr(code)
         return []
-    if event == 3:
-        return [Key.TALK_UP] if key is Key.TALK_DOWN else []
-    return [key]
+
+    def _kitty_key(self, match: re.Match[bytes]) -> list[Pressed]:
+        code, event = int(match[1]), int(match[3] or b"1")
+        modifiers = int(match[2] or b"1") - 1
+        if modifiers & _CTRL:
+            return [Key.QUIT] if code in {ord("c"), ord("d")} and event == 1 else []
+        if event == 3:
+            return [Key.TALK_UP] if code == ord(" ") and self.line is None else []
+        if event == 2 and self.line is None:  # 2: the key repeats while it is held
+            return []
+        return self._press(ord(chr(code).upper()) if modifiers & _SHIFT and code < 0x80 else code)
 
 
 class Keyboard:
@@ -91,7 +141,7 @@ class Keyboard:
     def __init__(self) -> None:
         self.available = sys.platform != "win32" and sys.stdin.isatty() and sys.stdout.isatty()
         self._parser = KeyParser()
-        self._keys: asyncio.Queue[Key] = asyncio.Queue(KEY_QUEUE)
+        self._keys: asyncio.Queue[Pressed] = asyncio.Queue(KEY_QUEUE)
         self._kept: list[object] | None = None
         self._switched_on = False
 
@@ -99,6 +149,11 @@ class Keyboard:
     def reports_releases(self) -> bool:
         """Whether the terminal says when a key is let go, so that it can be held to talk."""
         return self._parser.reports_releases
+
+    @property
+    def line(self) -> str | None:
+        """What has been typed of a line that began with a slash."""
+        return self._parser.line
 
     def __enter__(self) -> Self:
         """Take single keys, without echo."""
@@ -138,11 +193,11 @@ class Keyboard:
             self._switched_on = True
             _write(_SWITCH_ON)
 
-    def _put(self, key: Key) -> None:
+    def _put(self, key: Pressed) -> None:
         with contextlib.suppress(asyncio.QueueFull):
             self._keys.put_nowait(key)
 
-    async def next(self) -> Key:
+    async def next(self) -> Pressed:
         """The next key; waits for ever where there is no terminal."""
         return await self._keys.get()
 

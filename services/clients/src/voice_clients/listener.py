@@ -4,7 +4,7 @@ from voice_clients.caller import Call
 from voice_clients.errors import CallError
 from voice_clients.events import AnswerAudio, CallEvent, Event, EventKind, Playback, PlaybackAction
 from voice_clients.pacing import Pacer
-from voice_clients.playback import PlaybackBuffer
+from voice_clients.playback import PlaybackBuffer, PlayedSamples
 
 BLOCK_MS = 20
 ACK_EVERY_BLOCKS = 7  # 140 ms; the contract asks for 100 to 200
@@ -79,3 +79,7 @@ class SimulatedListener:
         block = self.playback.take(samples)
         if self.playback.played != before:
             self._heard.append(block[: available * 2])
+            self._note(before, available)
+
+    def _note(self, before: PlayedSamples, samples: int) -> None:
+        """`samples` more have been played, by `playback.played`, which was `before`. For listeners that keep books."""

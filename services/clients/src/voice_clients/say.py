@@ -240,6 +240,7 @@ def _turn_document(turn: Turn) -> dict[str, object]:
         "answer": turn.answer.strip(),
         "answer_samples": turn.answer_samples,
         "interrupted": turn.interrupted,
+        "resumed": turn.resumed,
         "errors": turn.errors,
         "response_from": "end of speech" if turn.speech_end_ns is not None else "final transcript",
         "response_ms": round(response_ms, 1) if response_ms is not None else None,

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from voice_clients.echo import Cleaner, FarEnd
 from voice_clients.errors import BadInputError
 from voice_clients.playback import PlaybackBuffer
 
@@ -165,14 +166,20 @@ def level_db(pcm: bytes) -> float:
 
 
 class Microphone:
-    """Blocks of 20 ms of s16le mono from a device, for one reader on the event loop."""
+    """Blocks of 20 ms of s16le mono from a device, for one reader on the event loop.
 
-    def __init__(self, device: Device, rate_hz: int) -> None:
+    Each block keeps what the loudspeaker was given since the block before, and a `cleaner` gets both as it is read:
+    0.25 ms of work for 20 ms of sound, which the event loop does.
+    """
+
+    def __init__(self, device: Device, rate_hz: int, *, far_end: FarEnd | None = None) -> None:
         self.device = device
         self.rate_hz = rate_hz
         self.dropped_blocks = 0
+        self.cleaner: Cleaner | None = None
+        self._far_end = far_end if far_end is not None else FarEnd()
         self._loop = asyncio.get_running_loop()
-        self._blocks: deque[bytes] = deque()
+        self._blocks: deque[tuple[bytes, bytes]] = deque()  # heard, and played meanwhile
         self._arrived = asyncio.Event()
         self._channels = _channels(device, rate_hz, for_input=True) or 1
         self._stream: Any = None  # sounddevice has no types
@@ -195,13 +202,13 @@ class Microphone:
             pairs = np.frombuffer(block, dtype="<i2").astype(np.int32).reshape(-1, 2)
             block = (pairs.sum(axis=1) // 2).astype("<i2").tobytes()
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody listens
-            self._loop.call_soon_threadsafe(self._take, block)
+            self._loop.call_soon_threadsafe(self._take, block, self._far_end.take())
 
-    def _take(self, block: bytes) -> None:
+    def _take(self, block: bytes, played: bytes) -> None:
         if len(self._blocks) >= MICROPHONE_QUEUE_BLOCKS:
             self._blocks.popleft()
             self.dropped_blocks += 1
-        self._blocks.append(block)
+        self._blocks.append((block, played))
         self._arrived.set()
 
     def forget(self) -> None:
@@ -209,12 +216,18 @@ class Microphone:
         self._blocks.clear()
         self.dropped_blocks = 0
 
+    @property
+    def latency_ms(self) -> float:
+        """From the sound at the device to the callback, as the device says."""
+        return float(self._stream.latency) * 1000
+
     async def read(self) -> bytes:
-        """The next block."""
+        """The next block, cleaned where there is a cleaner."""
         while not self._blocks:
             self._arrived.clear()
             await self._arrived.wait()
-        return self._blocks.popleft()
+        block, played = self._blocks.popleft()
+        return block if self.cleaner is None else self.cleaner.clean(block, played)
 
 
 class Loudspeaker:
@@ -228,6 +241,7 @@ class Loudspeaker:
         self.rate_hz = rate_hz
         self.lock = threading.Lock()  # held for microseconds, by the event loop and PortAudio's thread
         self.buffer = PlaybackBuffer(rate_hz)
+        self.far_end = FarEnd()
         self._channels = _channels(device, rate_hz, for_input=False) or 1
         self._stream: Any = None  # sounddevice has no types
 
@@ -242,6 +256,11 @@ class Loudspeaker:
         """Stop playing."""
         self._stream.close(ignore_errors=True)
 
+    @property
+    def latency_ms(self) -> float:
+        """From the callback to the sound at the device, as the device says."""
+        return float(self._stream.latency) * 1000
+
     def fresh_buffer(self) -> None:
         """Begin anew for a new call, whose generations start over."""
         with self.lock:
@@ -251,6 +270,7 @@ class Loudspeaker:
         """PortAudio's thread."""
         with self.lock:
             block = self.buffer.take(frames)
+        self.far_end.put(block)
         if self._channels == 2:
             block = np.repeat(np.frombuffer(block, dtype="<i2"), 2).tobytes()
         out[:] = block

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from voice_clients.caller import Call, CallConfig, connect
 from voice_clients.channel import Security
+from voice_clients.controls import Controls, parse_command
 from voice_clients.conversation import Conversation, State
 from voice_clients.errors import (
     BadInputError,
@@ -26,7 +27,7 @@ from voice_clients.events import (
     Playback,
     PlaybackAction,
 )
-from voice_clients.keyboard import Key, Keyboard
+from voice_clients.keyboard import Digit, Key, Keyboard, Line
 from voice_clients.listener import deliver
 from voice_clients.sound import (
     SILENT_DB,
@@ -40,6 +41,7 @@ from voice_clients.sound import (
 )
 from voice_clients.typing_lines import TypedLines
 from voice_clients.view import View
+from voice_clients.webrtc_audio import EchoCancellation, make_cleaner
 
 ACK_EVERY_S = 0.15
 LEVEL_EVERY_S = 0.1
@@ -66,6 +68,8 @@ class TalkOptions:
     push_to_talk: bool
     text: bool
     speaker: bool
+    echo_cancellation: EchoCancellation = EchoCancellation.AUTO
+    noise_suppression: bool = True
 
 
 @dataclass(slots=True)
@@ -110,6 +114,8 @@ class Talk:
                 devices.enter_context(self._keyboard)
                 if self._switch.push_to_talk and not self._keyboard.available:
                     raise BadInputError("--push-to-talk needs a terminal, to see the space key.")
+            if self._microphone is not None:
+                await self._clean(self._microphone)
             devices.enter_context(_stop_on_signals())
             try:
                 await self._calls(config)
@@ -138,7 +144,8 @@ class Talk:
             self._loudspeaker = devices.enter_context(Loudspeaker(loudspeaker, output_hz))
             self._view.note(f"loudspeaker: {loudspeaker.name}, {output_hz} Hz")
         if microphone is not None:
-            self._microphone = devices.enter_context(Microphone(microphone, input_hz))
+            far_end = self._loudspeaker.far_end if self._loudspeaker is not None else None
+            self._microphone = devices.enter_context(Microphone(microphone, input_hz, far_end=far_end))
             self._view.note(f"microphone: {microphone.name}, {input_hz} Hz")
         else:
             self._lines = TypedLines()
@@ -147,6 +154,24 @@ class Talk:
             sample_rate_hz=input_hz if microphone is not None else output_hz,
             output_sample_rate_hz=output_hz if loudspeaker is not None else 0,
         )
+
+    async def _clean(self, microphone: Microphone) -> None:
+        """Keep the loudspeaker and noise out of what is sent, where wanted and possible. Raises BadInputError."""
+        loudspeaker, options = self._loudspeaker, self._options
+        delay_ms = microphone.latency_ms + (loudspeaker.latency_ms if loudspeaker is not None else 0.0)
+        made = await asyncio.to_thread(  # the library takes most of a second to load
+            make_cleaner,
+            options.echo_cancellation,
+            noise_suppression=options.noise_suppression,
+            microphone_hz=microphone.rate_hz,
+            loudspeaker_hz=loudspeaker.rate_hz if loudspeaker is not None else None,
+            delay_ms=round(delay_ms),
+        )
+        if isinstance(made, str):
+            if made:
+                self._view.note(made)
+            return
+        microphone.cleaner = made
 
     async def _calls(self, config: CallConfig) -> None:
         """Call, and call again when the gateway went away."""
@@ -175,23 +200,24 @@ class Talk:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while await self._keyboard.next() is not Key.QUIT:
-                    pass
+                    pass  # other keys belong to a call
                 raise _Stop
 
     async def _one_call(self, call: Call) -> None:
         self._conversation = Conversation()
+        controls = Controls(call, self._conversation, self._view.note)
         if self._loudspeaker is not None:
             self._loudspeaker.fresh_buffer()
         if self._microphone is not None:
             self._microphone.forget()
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(self._keys(call), name="keys")]
+            background = [tasks.create_task(self._keys(controls), name="keys")]
             if self._loudspeaker is not None:
                 background.append(tasks.create_task(self._acknowledge(call, self._loudspeaker), name="acks"))
             if self._microphone is not None:
                 background.append(tasks.create_task(self._record(call, self._microphone), name="microphone"))
             if self._lines is not None:
-                background.append(tasks.create_task(self._type(call, self._lines), name="typing"))
+                background.append(tasks.create_task(self._type(call, self._lines, controls), name="typing"))
             async for event in call:
                 self._take(event)
                 if isinstance(event, Ended):
@@ -247,6 +273,8 @@ class Talk:
                     shown_s, loudest_db = now_s, SILENT_DB
 
     def _status(self, microphone: Microphone) -> str:
+        if self._keyboard.line is not None:
+            return self._keyboard.line
         words = self._switch.words(can_hold=self._keyboard.reports_releases)
         if microphone.dropped_blocks:
             words += f" - {microphone.dropped_blocks * 20} ms lost: the network is slow"
@@ -264,50 +292,48 @@ class Talk:
                 for ack in acks:
                     await call.ack(ack.generation, ack.samples)
 
-    async def _type(self, call: Call, lines: TypedLines) -> None:
-        """Each line is a turn; the end of input says goodbye and waits for what is still to come."""
+    async def _type(self, call: Call, lines: TypedLines, controls: Controls) -> None:
+        """Each line is a turn or a command; the end of input says goodbye and waits for what is still to come."""
         with contextlib.suppress(CallError):
             while (line := await lines.next()) is not None:
-                if line.strip():
-                    await call.send_text(line.strip())
+                text = line.strip()
+                if (command := parse_command(text)) is not None:
+                    await controls.run(command)
+                elif text:
+                    await call.send_text(text.removeprefix("/") if text.startswith("//") else text)
             await call.half_close()
 
-    async def _keys(self, call: Call) -> None:
+    async def _keys(self, controls: Controls) -> None:
         while True:
             match await self._keyboard.next():
                 case Key.QUIT:
                     raise _Stop
                 case Key.INTERRUPT:
-                    await self._interrupt(call)
+                    await controls.interrupt()
+                case Key.HOLD:
+                    await controls.toggle_hold()
+                case Digit(digit=digit):
+                    await controls.press(digit)
+                case Line(text=text):
+                    if (command := parse_command(text)) is not None:
+                        await controls.run(command)
                 case Key.MUTE if not self._switch.push_to_talk:
                     self._switch.open = not self._switch.open
                 case Key.TALK_DOWN if not self._switch.push_to_talk:
                     self._switch.open = not self._switch.open
                 case Key.TALK_DOWN if not self._switch.open:
-                    await self._start_talking(call)
+                    await self._start_talking(controls)
                 case Key.TALK_DOWN | Key.TALK_UP if self._switch.push_to_talk and self._switch.open:
-                    await self._stop_talking(call)
+                    # The turn ends now where the gateway can be told so; else after its own wait for silence.
+                    self._switch.open = False
+                    await controls.commit_audio()
                 case _:
                     pass
 
-    async def _interrupt(self, call: Call) -> None:
-        session = self._conversation.session
-        if session is not None and "INTERRUPT" in session.controls:
-            with contextlib.suppress(CallError):
-                await call.interrupt()
-
-    async def _start_talking(self, call: Call) -> None:
+    async def _start_talking(self, controls: Controls) -> None:
         self._switch.open = True
-        if self._conversation.state is State.SPEAKING:
-            await self._interrupt(call)
-
-    async def _stop_talking(self, call: Call) -> None:
-        """The turn ends now where the gateway can be told so; else after its own wait for silence."""
-        self._switch.open = False
-        session = self._conversation.session
-        if session is not None and "COMMIT_AUDIO" in session.controls:
-            with contextlib.suppress(CallError):
-                await call.commit_audio()
+        if self._conversation.state in {State.SPEAKING, State.PAUSED}:
+            await controls.interrupt()
 
 
 def _first(group: BaseExceptionGroup[CallError]) -> CallError:

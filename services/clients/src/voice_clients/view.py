@@ -102,12 +102,27 @@ class _Settled:
         return due
 
 
+class _Pauses:
+    """Tells once when an answer pauses, and once when it goes on. That it was interrupted is told with its turn."""
+
+    def __init__(self) -> None:
+        self._paused: Turn | None = None
+
+    def words(self, conversation: Conversation) -> str:
+        """What to say now, or nothing."""
+        before, self._paused = self._paused, conversation.paused_turn
+        if self._paused is not None:
+            return "" if self._paused is before else "(paused: you spoke over it)"
+        return "(goes on)" if before is not None and not before.ended else ""
+
+
 class PlainView:
     """One line per event that matters, flushed at once; interim transcripts are marked by dots."""
 
     def __init__(self, *, latency: bool = True) -> None:
         self._latency = latency
         self._settled = _Settled()
+        self._pauses = _Pauses()
         self._line_open = False
 
     def show(self, event: CallEvent, conversation: Conversation) -> None:
@@ -119,6 +134,8 @@ class PlainView:
             if self._latency:
                 for line in _latency_lines(turn, width=PLAIN_WIDTH, ascii_only=_ascii_only()):
                     self._line(line)
+        if words := self._pauses.words(conversation):
+            self._line(f"  {words}")
         match event:
             case AnswerText():
                 self._answer(event.text)
@@ -169,6 +186,7 @@ _STATE_STYLE = {
     State.LISTENING: "green",
     State.THINKING: "yellow",
     State.SPEAKING: "cyan",
+    State.PAUSED: "magenta",
     State.OVER: "dim",
 }
 
@@ -264,6 +282,10 @@ def _turn_lines(turn: Turn, *, last_characters: int | None = None) -> list[Rende
         if last_characters is not None and len(text) > last_characters:
             text = f"... {text[-last_characters:]}"
         answer = Text.assemble(("assistant: ", "bold cyan"), text)
+        if turn.resumed:
+            answer.append(" (paused and went on)", style="dim")
+        if turn.paused:
+            answer.append(" (paused)", style="dim")
         if turn.interrupted:
             answer.append(" (interrupted)", style="dim")
         lines.append(answer)

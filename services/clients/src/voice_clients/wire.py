@@ -35,6 +35,8 @@ class Overrides:
     asr_model: str | None = None
     tts_model: str | None = None
     endpoint_silence_ms: int | None = None
+    language_code: str | None = None
+    """Of a running call; the first message has its own field for it."""
 
 
 NO_OVERRIDES = Overrides()
@@ -53,11 +55,27 @@ def config_message(
     config = pb.VoiceConfig(language_code=language_code, session_id=session_id, sample_rate=sample_rate_hz)
     config.output_sample_rate = output_sample_rate_hz
     config.capabilities.extend(pb.ClientCapability.ValueType(item.value) for item in sorted(capabilities))
+    _fill(config.overrides, overrides)
+    return pb.ClientMessage(config=config)
+
+
+def _fill(message: pb.SessionOverrides, overrides: Overrides) -> None:
     for name in Overrides.__slots__:
         value = getattr(overrides, name)
         if value is not None:
-            setattr(config.overrides, name, value)
-    return pb.ClientMessage(config=config)
+            setattr(message, name, value)
+
+
+def update_message(overrides: Overrides) -> pb.ClientMessage:
+    """Other settings for a running call; those that are None stay as they are."""
+    message = pb.ClientMessage(update=pb.SessionOverrides())
+    _fill(message.update, overrides)
+    return message
+
+
+def dtmf_message(digit: str) -> pb.ClientMessage:
+    """A key of a telephone keypad."""
+    return pb.ClientMessage(dtmf=pb.Dtmf(digit=digit))
 
 
 def audio_message(pcm: bytes) -> pb.ClientMessage:
@@ -137,4 +155,7 @@ def _read_session(session: pb.SessionStarted, at_ns: int) -> Session:
         session.config_revision,
         frozenset(name.removeprefix("CONTROL_") for name in controls),
         session.capabilities.speak,
+        session.capabilities.dtmf,
+        session.capabilities.update,
+        frozenset(session.capabilities.overrides),
     )

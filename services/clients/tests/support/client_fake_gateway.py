@@ -49,6 +49,9 @@ class Script:
     error_event: str = ""  # in place of an answer
     report: bool = True
     flush_after_chunks: int | None = None  # interrupts its own answer
+    pause_after_chunks: int | None = None  # takes something for speech, and goes on with the answer
+    greeting: bytes = b""  # s16le at 16 kHz, played as soon as the call begins
+    offers_all: bool = False  # hold, keypad, settings of the running call
     backends_ok: bool = True
     serving: bool = True
     answer: str = "You said hello. Nice."
@@ -61,13 +64,22 @@ class Heard:
 
     configs: list[pb.VoiceConfig] = field(default_factory=list)
     audio_bytes: int = 0
+    audio: bytearray = field(default_factory=bytearray)
     texts: list[str] = field(default_factory=list)
     controls: list[int] = field(default_factory=list)
+    digits: str = ""
+    updates: list[pb.SessionOverrides] = field(default_factory=list)
     acks: list[tuple[int, int]] = field(default_factory=list)
     half_closes: int = 0
     metadata: list[tuple[str, str | bytes]] = field(default_factory=list)
     cancelled: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def add_ack(self, played: pb.Played) -> None:
+        """Take an acknowledgement."""
+        async with self.changed:
+            self.acks.append((played.generation, played.samples))
+            self.changed.notify_all()
 
     async def ack_of(self, generation: int, samples: int) -> None:
         """Wait for an acknowledgement."""
@@ -78,8 +90,16 @@ class Heard:
 class _Conversation:
     """One call."""
 
-    def __init__(self, script: Script, heard: Heard, config: pb.VoiceConfig, context: Context) -> None:
+    def __init__(
+        self,
+        script: Script,
+        heard: Heard,
+        config: pb.VoiceConfig,
+        context: Context,
+        messages: AsyncIterator[pb.ClientMessage],
+    ) -> None:
         self._script = script
+        self._messages = messages
         self._heard = heard
         self._context = context
         self._capabilities = set(config.capabilities)
@@ -105,14 +125,26 @@ class _Conversation:
     async def begin(self) -> None:
         if self._has(pb.SESSION_INFO):
             offers = pb.ServerCapabilities(controls=[pb.CONTROL_INTERRUPT, pb.CONTROL_COMMIT_AUDIO, pb.CONTROL_PING])
+            if self._script.offers_all:
+                offers.controls.extend([pb.CONTROL_PAUSE, pb.CONTROL_RESUME])
+                offers.dtmf = offers.update = True
+                offers.overrides.extend(["tts_voice", "language_code"])
             session = pb.SessionStarted(
                 call_id="call-1", capabilities=offers, input_sample_rate=self._rate, output_sample_rate=self._out_rate
             )
             await self._context.write(pb.ServerMessage(session=session))
         await self.event(pb.LISTENING)
+        if self._script.greeting:
+            self._generation += 1
+            await self.event(pb.SPEAKING)
+            for at in range(0, len(self._script.greeting), 6400):
+                chunk = self._script.greeting[at : at + 6400]
+                await self.send(pb.ServerMessage(audio_chunk=chunk, first_sample=at // 2))
+            await self.event(pb.END_OF_TURN)
 
     async def audio(self, data: bytes) -> None:
         self._heard.audio_bytes += len(data)
+        self._heard.audio += data
         if self._script.mute or self._script.stall:
             return
         samples = np.frombuffer(data, dtype="<i2").astype(np.float64)
@@ -147,13 +179,17 @@ class _Conversation:
             await self.send(pb.ServerMessage(llm_response_chunk=f"{word} "))
         await self.event(pb.SPEAKING)
         chunk = tone(CHUNK_MS / 1000, self._out_rate)
+        first = 0
         for number in range(ANSWER_CHUNKS):
             if number == script.flush_after_chunks:
                 await self._flush()
                 break
+            if number == script.pause_after_chunks:
+                first = number
+                await self._pause(number * len(chunk) // 2)
             message = pb.ServerMessage(audio_chunk=chunk)
             if self._has(pb.SESSION_INFO):
-                message.first_sample = number * len(chunk) // 2
+                message.first_sample = (number - first) * len(chunk) // 2
             await self.send(message)
         await self.event(pb.END_OF_TURN)
         if script.report and self._has(pb.LATENCY_REPORTS):
@@ -163,6 +199,18 @@ class _Conversation:
                 pb.LatencyStage(stage="tts_first_audio", start_ms=320, end_ms=400),
             ]
             await self.send(pb.ServerMessage(latency=pb.LatencyReport(stages=stages, endpoint_rule="silence")))
+
+    async def _pause(self, sent: int) -> None:
+        """Once all that was sent is heard: duck, pause, find that nobody spoke, go on with the next generation."""
+        async for message in self._messages:
+            if message.WhichOneof("content") == "played":
+                await self._heard.add_ack(message.played)
+                if (message.played.generation, message.played.samples) == (self._generation, sent):
+                    break
+        duck = pb.PlaybackCommand(action=pb.PLAYBACK_DUCK, gain_db=-15.0)
+        await self.send(pb.ServerMessage(playback=duck))
+        await self._flush()
+        await self.event(pb.SPEAKING)
 
     async def _flush(self) -> None:
         self._generation += 1
@@ -204,7 +252,7 @@ class FakeGateway(pb_grpc.VoiceGatewayServicer):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first message must be config")
         self.heard.configs.append(first.config)
         self.called.set()
-        call = _Conversation(self.script, self.heard, first.config, context)
+        call = _Conversation(self.script, self.heard, first.config, context, messages)
         if self.script.stall:
             await asyncio.Event().wait()
         await call.begin()
@@ -221,10 +269,12 @@ class FakeGateway(pb_grpc.VoiceGatewayServicer):
                         await call.send(pb.ServerMessage(pong=pb.Pong(ping_id=message.control.ping_id)))
                     if message.control.kind == pb.CONTROL_COMMIT_AUDIO:
                         await call.half_closed()
+                case "dtmf":
+                    self.heard.digits += message.dtmf.digit
+                case "update":
+                    self.heard.updates.append(message.update)
                 case "played":
-                    async with self.heard.changed:
-                        self.heard.acks.append((message.played.generation, message.played.samples))
-                        self.heard.changed.notify_all()
+                    await self.heard.add_ack(message.played)
                 case _:
                     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "unknown message")
             limit = self.script.break_after_bytes
