@@ -37,6 +37,7 @@ from voice_gateway.setting_sections import (
     RivaSettings,
     ServerSettings,
     TtsSettings,
+    VadSettings,
     setting,
 )
 from voice_gateway.turn_sections import TurnTakingSettings
@@ -84,6 +85,7 @@ class GatewaySettings(TurnTakingSettings):
     asr: AsrSettings = AsrSettings()
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
+    vad: VadSettings = VadSettings()
     playout: PlayoutSettings = PlayoutSettings()
     limits: LimitSettings = LimitSettings()
     allowed_overrides: frozenset[str] = setting(
@@ -168,6 +170,11 @@ def _inconsistency(settings: GatewaySettings) -> str:
         return (
             f"TURN_SOFT_END_MS is {turn.soft_end_ms}; allowed is ENDPOINT_SILENCE_MS, which is "
             f"{turn.endpoint_silence_ms}, or less"
+        )
+    if settings.vad.leave_score > settings.vad.enter_score:
+        return (
+            f"VAD_LEAVE_SCORE is {settings.vad.leave_score}; allowed is VAD_ENTER_SCORE, which is "
+            f"{settings.vad.enter_score}, or less"
         )
     if phrase.first_min_characters > phrase.first_max_characters:
         return (

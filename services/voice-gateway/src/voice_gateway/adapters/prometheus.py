@@ -84,6 +84,7 @@ class PrometheusTelemetry:
         self._stale = make.counter("stale_events_dropped", "What arrived for a turn that was over.", "what")
         self._turns = make.counter("turns", "Turns that have ended.", "endpoint_rule", "outcome")
         self._reloads = make.counter("config_reloads", "Edits of the configuration.", "result")
+        self._vad = _VoiceActivity(make)
         self._turn_times = _TurnTimes(make)
         self._duplex = _Duplex(make)
         self._lag = make.seconds("loop_lag", "How late the event loop runs a timer.", buckets=LAG_BUCKETS_S)
@@ -133,6 +134,15 @@ class PrometheusTelemetry:
         """Count what came too late."""
         self._stale.labels(what).inc()
 
+    def vad_batch(self, frames: int) -> None:
+        """Count a batch of frames that the voice activity model scored."""
+        self._vad.batches.inc()
+        self._vad.scored.inc(frames)
+
+    def vad_unscored(self, reason: str) -> None:
+        """Count a frame that was left to the energy gate: "behind", "full" or "failed"."""
+        self._vad.unscored.labels(reason).inc()
+
     def config_reloaded(self, result: str) -> None:
         """Count an edit: "applied", "unchanged" or "refused"."""
         self._reloads.labels(result).inc()
@@ -140,6 +150,15 @@ class PrometheusTelemetry:
     def loop_lag(self, seconds: float) -> None:
         """Observe how late a timer ran."""
         self._lag.observe(seconds)
+
+
+class _VoiceActivity:
+    """What the voice activity model does for all calls."""
+
+    def __init__(self, make: _Maker) -> None:
+        self.scored = make.counter("vad_frames_scored", "Frames that the voice activity model scored.")
+        self.batches = make.counter("vad_batches", "Runs of the voice activity model, over frames of several calls.")
+        self.unscored = make.counter("vad_frames_unscored", "Frames left to the energy gate alone.", "reason")
 
 
 class _TurnTimes:
