@@ -37,7 +37,7 @@ from voice_gateway.adapters.webrtc_vad import WebRtcVad
 from voice_gateway.application.ports import VoiceActivity
 
 PAUSE_FRAMES = 15
-"""300 ms without speech part two utterances."""
+"""300 ms without speech part two utterances; what is accepted so soon before one is its own beginning, a breath say."""
 
 NEVER_MS = 9_999
 
@@ -135,7 +135,7 @@ def delays_ms(spoken: Marks, heard: Marks) -> tuple[list[int], list[int]]:
     for (first, last), following in zip(parts, [*(start for start, _ in parts[1:]), spoken.size], strict=True):
         within = np.flatnonzero(heard[first : last + 1])
         starts.append(int(within[0]) * 20 if within.size else NEVER_MS)
-        until = np.flatnonzero(heard[first : following - 2])
+        until = np.flatnonzero(heard[first : following - PAUSE_FRAMES])
         ends.append((int(until[-1]) + first - last) * 20 if until.size else NEVER_MS)
     return starts, ends
 

@@ -4,10 +4,11 @@
   speech is seen within a frame, and not after the 130 ms that the model's score takes to fall. In noise the gate loses
   every fourth frame of speech; there the model decides, down to its own end.
 - Frames are 20 ms, and the model looks at the last 32 ms every second frame; every fourth while it is sure of speech
-  and the gate would see the end. Its own step, 32 ms without gaps, costs twice as much and decides no better.
+  and the gate would see the end; every frame where speech in noise may be ending, which is then seen 100 ms sooner. Its
+  own step, 32 ms without gaps, costs twice as much and decides no better.
 - The model goes on for `TAIL_FRAMES` after the last sound and then rests with its state as it is. A state reset at each
-  start of speech loses a third of quiet speech and finds the start 200 ms later; one that never saw the pause takes the
-  next noise for speech.
+  start of speech loses a quarter of very quiet speech and finds its start 400 ms later; one that never saw the pause
+  takes the next noise for speech.
 - A score is waited for where this frame hangs on it; else it is taken up at the next frame. What is decided depends on
   the audio alone, not on how fast the thread is.
 - Quiet speech is made louder first: below -40 dBFS the model begins to miss it.
@@ -101,7 +102,8 @@ class SileroVad:
             self._in_speech = False
             return False
         sure = loud and clear and self._score is not None and self._score > SURE_SCORE
-        if self._unscored_frames >= (SURE_STEP_FRAMES if sure else STEP_FRAMES):
+        ending = self._in_speech and not loud and not clear
+        if self._unscored_frames >= (SURE_STEP_FRAMES if sure else 1 if ending else STEP_FRAMES):
             self._unscored_frames = 0
             self._asked = self._scorer.ask(self._recent, gate.gain, gate.judged_hz, self._state, id(self))
             if self._asked is None or not (sure or (clear and not loud)):
