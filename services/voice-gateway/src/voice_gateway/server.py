@@ -12,7 +12,7 @@ from typing import Protocol
 
 from servicekit.lifecycle import catch_signals
 from servicekit.logs import get_logger
-from servicekit.settings import split_address
+from servicekit.settings import SettingsError, split_address
 from voice_gateway.adapters.audio_tools import LocalAudioTools
 from voice_gateway.adapters.backend_checks import BackendChecks
 from voice_gateway.adapters.backend_selection import OneOfEach
@@ -22,12 +22,17 @@ from voice_gateway.adapters.grpc_server import RunningServer, serving_calls
 from voice_gateway.adapters.grpc_service import VoiceGatewayService
 from voice_gateway.adapters.journal_files import MB, JournalFiles, JournalOptions
 from voice_gateway.adapters.metrics_http import serving_metrics
+from voice_gateway.adapters.onnx_models import ModelUnusable
 from voice_gateway.adapters.openai_llm import LlmEndpoint, OpenAiLlm
 from voice_gateway.adapters.probes import AsrProbe, LlmProbe, TtsProbe
 from voice_gateway.adapters.prometheus import PrometheusTelemetry
 from voice_gateway.adapters.riva_asr import RivaAsr, RivaAsrOptions, RivaEndpointing
 from voice_gateway.adapters.riva_channels import RivaEndpoint
 from voice_gateway.adapters.riva_tts import RivaTts
+from voice_gateway.adapters.silero_model import SileroModel, installed_model
+from voice_gateway.adapters.silero_vad import SileroVad
+from voice_gateway.adapters.turn_model import TurnJudge, judging_turns
+from voice_gateway.adapters.vad_scorer import ScorerCounts, scoring
 from voice_gateway.application.admission import Admission
 from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.clock import MonotonicClock
@@ -41,6 +46,7 @@ from voice_gateway.application.ports import (
     Backends,
     CallTransport,
     Clock,
+    EndOfTurnModel,
     JournalSink,
     Telemetry,
     Tts,
@@ -181,6 +187,42 @@ def _asr_options(settings: GatewaySettings) -> RivaAsrOptions:
     )
 
 
+@asynccontextmanager
+async def audio_tools(settings: GatewaySettings, counts: ScorerCounts) -> AsyncIterator[LocalAudioTools]:
+    """What calls hear with; its thread lives as long as the context. Raises SettingsError where the model can't be
+    loaded: a detector that is silently another one is found out by callers.
+    """
+    vad = settings.vad
+    if vad.engine == "webrtc":
+        yield LocalAudioTools()
+        return
+    try:
+        model = await asyncio.to_thread(lambda: SileroModel(vad.model_path or installed_model()))
+    except ModelUnusable as error:
+        raise SettingsError([str(error)]) from error
+    async with scoring(model, counts) as scorer:
+        yield LocalAudioTools(
+            lambda rate_hz: SileroVad(rate_hz, scorer, enter_score=vad.enter_score, leave_score=vad.leave_score)
+        )
+
+
+@asynccontextmanager
+async def end_of_turn_model(settings: GatewaySettings) -> AsyncIterator[EndOfTurnModel | None]:
+    """The model that TURN_MODEL_PATH names, None where it names none; its thread lives as long as the context. Raises
+    SettingsError.
+    """
+    chosen = settings.vad
+    if chosen.turn_model_path is None:
+        yield None
+        return
+    try:
+        judge = await asyncio.to_thread(TurnJudge, chosen.turn_model_path, chosen.turn_model_output)
+    except ModelUnusable as error:
+        raise SettingsError([str(error)]) from error
+    async with judging_turns(judge, timeout_ms=chosen.turn_model_timeout_ms) as model:
+        yield model
+
+
 def config_source(
     settings: GatewaySettings, *, file: Path | None, environ: Mapping[str, str], on_reload: Callable[[str], None]
 ) -> ConfigSource:
@@ -256,14 +298,18 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
     signalled = catch_signals()
     telemetry = PrometheusTelemetry()
     config = config_source(settings, file=file, environ=environ, on_reload=telemetry.config_reloaded)
-    clock, tools = MonotonicClock(), LocalAudioTools()
+    clock = MonotonicClock()
     folder = settings.failure.apology.directory
-    canned = CannedSpeech(config, tools, store=None if folder is None else ClipFiles(folder))
     async with (
+        audio_tools(settings, telemetry) as tools,
+        end_of_turn_model(settings) as turn_model,
         connected(settings, config, clock, telemetry) as backends,
         recording(settings, telemetry) as journals,
     ):
-        services = CallServices(config, tools, clock, telemetry, SharedKnowledge(), canned, journals=journals)
+        canned = CannedSpeech(config, tools, store=None if folder is None else ClipFiles(folder))
+        services = CallServices(
+            config, tools, clock, telemetry, SharedKnowledge(), canned, turn_model=turn_model, journals=journals
+        )
         runner = CallRunner(services, OneOfEach(backends.backends))
         async with serving(settings, runner, telemetry, backends.probes) as gateway:
             # What was imported lives as long as the process: looking through it took the collector tens of ms, a gap in

@@ -47,6 +47,14 @@ def _voice_rate(value: int) -> int:
     return value
 
 
+def _optional_file(value: object) -> object:
+    if value is None or value == "":
+        return None
+    if not Path(str(value)).is_file():
+        raise ValueError("no such file; allowed is an ONNX file that exists, or empty")
+    return value
+
+
 def _target(value: str) -> str:
     """Check a gRPC target."""
     if value and not value.startswith(("unix:", "dns:///")):
@@ -298,6 +306,36 @@ class FailureSettings(Section):
 
     breaker: BreakerSettings = BreakerSettings()
     apology: ApologySettings = ApologySettings()
+
+
+class VadSettings(Section):
+    """What this process judges by the sound itself: which audio is speech, and whether a caller has finished."""
+
+    engine: Literal["silero", "webrtc"] = setting("silero", applies="restart")
+    """silero: an energy gate, and a neural model for what passes it (docs/adr/0009). webrtc: the gate and WebRTC's
+    detector, without a model; it takes music and changing noise for speech, and misses very quiet callers."""
+    model_path: Path | None = setting(None, applies="restart", allowed="an ONNX file that exists, or empty")
+    """A Silero VAD model of version 5 or 6. Empty: the one in the installed package silero-vad."""
+    enter_score: float = setting(0.5, applies="restart", ge=0.05, le=0.95)
+    """Score from which sound is speech. Silero's own default; higher for callers in noisy places."""
+    leave_score: float = setting(0.35, applies="restart", ge=0.05, le=0.95)
+    """Score below which speech has ended: 0.15 lower, so that it does not flicker, as in Silero's own iterator."""
+
+    turn_model_path: Path | None = setting(
+        None, alias="TURN_MODEL_PATH", applies="restart", allowed="an ONNX file that exists, or empty"
+    )
+    """A model of the Smart Turn v3 kind, which judges whether a caller has finished (docs/adr/0009). Empty: none, turns
+    end by silence and rules alone."""
+    turn_model_timeout_ms: int = setting(
+        100, unit="ms", alias="TURN_MODEL_TIMEOUT_MS", applies="restart", ge=10, le=2_000
+    )
+    """Longest wait for its answer; then the turn is decided without it."""
+    turn_model_output: Literal["probability", "logit"] = setting(
+        "probability", alias="TURN_MODEL_OUTPUT", applies="restart"
+    )
+    """What its number is. Smart Turn v3 gives a probability, though it calls it logits."""
+
+    _exist = field_validator("model_path", "turn_model_path", mode="before")(_optional_file)
 
 
 class PlayoutSettings(Section):

@@ -40,6 +40,7 @@ from voice_gateway.setting_sections import (
     RivaSettings,
     ServerSettings,
     TtsSettings,
+    VadSettings,
     setting,
 )
 from voice_gateway.turn_sections import TurnTakingSettings
@@ -91,6 +92,7 @@ class GatewaySettings(TurnTakingSettings):
     llm: LlmSettings = LlmSettings()
     tts: TtsSettings = TtsSettings()
     failure: FailureSettings = FailureSettings()
+    vad: VadSettings = VadSettings()
     playout: PlayoutSettings = PlayoutSettings()
     limits: LimitSettings = LimitSettings()
     allowed_overrides: frozenset[str] = setting(
@@ -169,23 +171,17 @@ def _inconsistency(settings: GatewaySettings) -> str:
     turn, phrase, limits = settings.turn, settings.phrase, settings.limits
     if turn.confirm_ms < turn.onset_ms:
         return f"TURN_CONFIRM_MS is {turn.confirm_ms}; allowed is TURN_ONSET_MS, which is {turn.onset_ms}, or more"
-    endpoint = settings.endpoint
-    if endpoint.min_ms > endpoint.max_ms:
-        return f"ENDPOINT_MIN_MS is {endpoint.min_ms}; allowed is ENDPOINT_MAX_MS, which is {endpoint.max_ms}, or less"
-    if turn.soft_end_ms > endpoint.min_ms:
-        return (
-            f"TURN_SOFT_END_MS is {turn.soft_end_ms}; allowed is ENDPOINT_MIN_MS, which is {endpoint.min_ms}, or less"
-        )
-    interruption = settings.interruption
-    if interruption.commit_ms > interruption.doubtful_commit_ms:
-        return (
-            f"INTERRUPTION_COMMIT_MS is {interruption.commit_ms}; allowed is INTERRUPTION_DOUBTFUL_COMMIT_MS, which is "
-            f"{interruption.doubtful_commit_ms}, or less"
-        )
+    if problem := _turn_inconsistency(settings):
+        return problem
     if turn.soft_end_ms > turn.endpoint_silence_ms:
         return (
             f"TURN_SOFT_END_MS is {turn.soft_end_ms}; allowed is ENDPOINT_SILENCE_MS, which is "
             f"{turn.endpoint_silence_ms}, or less"
+        )
+    if settings.vad.leave_score > settings.vad.enter_score:
+        return (
+            f"VAD_LEAVE_SCORE is {settings.vad.leave_score}; allowed is VAD_ENTER_SCORE, which is "
+            f"{settings.vad.enter_score}, or less"
         )
     if phrase.first_min_characters > phrase.first_max_characters:
         return (
@@ -219,6 +215,24 @@ def _inconsistency(settings: GatewaySettings) -> str:
     speech |= {*settings.asr.fallbacks, *settings.tts.fallbacks}
     if listening in speech and not listening.endswith(":0"):
         return f"GATEWAY_LISTEN_ADDRESS is {listening}, where the gateway also looks for speech services"
+    return ""
+
+
+def _turn_inconsistency(settings: GatewaySettings) -> str:
+    turn = settings.turn
+    endpoint = settings.endpoint
+    if endpoint.min_ms > endpoint.max_ms:
+        return f"ENDPOINT_MIN_MS is {endpoint.min_ms}; allowed is ENDPOINT_MAX_MS, which is {endpoint.max_ms}, or less"
+    if turn.soft_end_ms > endpoint.min_ms:
+        return (
+            f"TURN_SOFT_END_MS is {turn.soft_end_ms}; allowed is ENDPOINT_MIN_MS, which is {endpoint.min_ms}, or less"
+        )
+    interruption = settings.interruption
+    if interruption.commit_ms > interruption.doubtful_commit_ms:
+        return (
+            f"INTERRUPTION_COMMIT_MS is {interruption.commit_ms}; allowed is INTERRUPTION_DOUBTFUL_COMMIT_MS, which is "
+            f"{interruption.doubtful_commit_ms}, or less"
+        )
     return ""
 
 

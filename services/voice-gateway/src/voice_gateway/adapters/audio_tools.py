@@ -1,21 +1,24 @@
 """Makes the per-call audio parts."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from voice_gateway.adapters.resampler import PolyphaseResampler
 from voice_gateway.adapters.webrtc_vad import WebRtcVad
+from voice_gateway.application.ports import VoiceActivity
 
 
 class LocalAudioTools:
     """Voice activity and resampling in this process."""
 
-    def __init__(self, *, vad_mode: int = 2) -> None:
-        """`vad_mode` is WebRTC's, 0 accepts most and 3 least; 2 keeps quiet speech, 3 begins to lose it."""
-        self._vad_mode = vad_mode
+    def __init__(self, detector: Callable[[int], VoiceActivity] = WebRtcVad) -> None:
+        """`detector` makes the detector of one call for a rate."""
+        self._detector = detector
 
-    def voice_activity(self, sample_rate_hz: int) -> WebRtcVad:
+    def voice_activity(self, sample_rate_hz: int) -> VoiceActivity:
         """A detector for one call."""
-        return WebRtcVad(sample_rate_hz, self._vad_mode)
+        return self._detector(sample_rate_hz)
 
     def resampler(self, from_hz: int, to_hz: int) -> PolyphaseResampler | None:
         """None where both rates are equal."""

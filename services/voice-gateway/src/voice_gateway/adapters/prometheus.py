@@ -69,6 +69,15 @@ class _Duplex:
         self.resumed = make.seconds("answer_pause", "How long answers stood still that then went on.")
 
 
+class _Process:
+    """What concerns no call in particular."""
+
+    def __init__(self, make: _Maker) -> None:
+        self.reloads = make.counter("config_reloads", "Edits of the configuration.", "result")
+        self.journals = make.counter("journals", "Journals of calls, by what became of them.", "result")
+        self.lag = make.seconds("loop_lag", "How late the event loop runs a timer.", buckets=LAG_BUCKETS_S)
+
+
 class PrometheusTelemetry:
     """The Telemetry port."""
 
@@ -83,12 +92,11 @@ class PrometheusTelemetry:
         self._characters = make.counter("tts_characters", "Characters sent to synthesis.")
         self._stale = make.counter("stale_events_dropped", "What arrived for a turn that was over.", "what")
         self._turns = make.counter("turns", "Turns that have ended.", "endpoint_rule", "outcome")
-        self._reloads = make.counter("config_reloads", "Edits of the configuration.", "result")
-        self._journals = make.counter("journals", "Journals of calls, by what became of them.", "result")
+        self._vad = _VoiceActivity(make)
         self._turn_times = _TurnTimes(make)
         self._duplex = _Duplex(make)
         self._ladder = _Ladder(make)
-        self._lag = make.seconds("loop_lag", "How late the event loop runs a timer.", buckets=LAG_BUCKETS_S)
+        self._process = _Process(make)
 
     def call_started(self) -> None:
         """Count a call in progress."""
@@ -147,17 +155,26 @@ class PrometheusTelemetry:
         """Count an apology."""
         self._ladder.apologies.labels(kind, form).inc()
 
+    def vad_batch(self, frames: int) -> None:
+        """Count a batch of frames that the voice activity model scored."""
+        self._vad.batches.inc()
+        self._vad.scored.inc(frames)
+
+    def vad_unscored(self, reason: str) -> None:
+        """Count a frame that was left to the energy gate: "behind", "full" or "failed"."""
+        self._vad.unscored.labels(reason).inc()
+
     def config_reloaded(self, result: str) -> None:
         """Count an edit: "applied", "unchanged" or "refused"."""
-        self._reloads.labels(result).inc()
+        self._process.reloads.labels(result).inc()
 
     def journal_ended(self, result: str) -> None:
         """Count a journal: "kept", "cut_queue", "cut_size", "cut_total" or "failed"."""
-        self._journals.labels(result).inc()
+        self._process.journals.labels(result).inc()
 
     def loop_lag(self, seconds: float) -> None:
         """Observe how late a timer ran."""
-        self._lag.observe(seconds)
+        self._process.lag.observe(seconds)
 
 
 class _Ladder:
@@ -174,6 +191,15 @@ class _Ladder:
             "backend_failovers", "Requests that went on to the next backend.", "backend", "position", "reason"
         )
         self.apologies = make.counter("apologies", "Failures that callers were told of by ear.", "backend", "form")
+
+
+class _VoiceActivity:
+    """What the voice activity model does for all calls."""
+
+    def __init__(self, make: _Maker) -> None:
+        self.scored = make.counter("vad_frames_scored", "Frames that the voice activity model scored.")
+        self.batches = make.counter("vad_batches", "Runs of the voice activity model, over frames of several calls.")
+        self.unscored = make.counter("vad_frames_unscored", "Frames left to the energy gate alone.", "reason")
 
 
 class _TurnTimes:

@@ -96,14 +96,16 @@ class Hearing:
 
     async def _judge(self, frames: list[bytes], *, may_wait: bool) -> None:
         """The log never runs ahead of the detector: what it holds when an utterance ends belongs to that utterance, and
-        not to the next one in the same message.
+        not to the next one in the same message. So a frame is logged when it is judged, which may take a moment in
+        which the machine goes on, and is segmented before anything else runs.
         """
         is_speech = True
         for frame in frames:
+            arrived_ms = self._now_ms()
+            is_speech = await self._voice.is_speech(frame)
             self.log.append(frame)
-            is_speech = self._voice.is_speech(frame)
             if is_speech:
-                self._voiced_at_ms = self._now_ms()
+                self._voiced_at_ms = arrived_ms
             edge = self._segmenter.process(self._voice.frame_samples, is_speech)
             if edge is None and self._too_long(self._segmenter.position):
                 edge = self._segmenter.end()

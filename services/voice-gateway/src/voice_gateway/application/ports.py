@@ -175,17 +175,25 @@ class VoiceActivity(Protocol):
     frame_samples: int
     """Samples that each frame must have."""
 
-    def is_speech(self, frame: bytes) -> bool:
-        """Judge one frame of `frame_samples` samples at the rate the detector was made for."""
+    async def is_speech(self, frame: bytes) -> bool:
+        """Judge one frame of `frame_samples` samples at the rate the detector was made for. Frames come in order, one
+        at a time. Returns without suspending where no model is asked, and within a tenth of a second else. A frame
+        whose judgement was cancelled counts as heard.
+        """
         ...
 
 
+class EndOfTurnUnknown(Exception):
+    """The end-of-turn model gave no answer; the turn is decided without it. The text is for logs."""
+
+
 class EndOfTurnModel(Protocol):
-    """Judges from the sound of a turn whether the caller has finished it."""
+    """Judges by the sound whether a caller has finished. One for all calls."""
 
     async def score(self, pcm: bytes) -> float:
-        """Probability, 0 to 1, that the turn is complete. `pcm` is the end of the caller's audio: 16 kHz, 8 s at most.
-        Raises `TimeoutError` or `BackendError` where it can't tell in time.
+        """Probability, 0 to 1, that the turn is complete. `pcm` is s16le mono at 16 kHz, the caller's turn up to now
+        with its silence; at most the last 8 s are used. Raises `EndOfTurnUnknown` within a deadline of its own where
+        there is no answer: the caller of this decides without it.
         """
         ...
 

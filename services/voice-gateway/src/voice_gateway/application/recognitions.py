@@ -8,7 +8,7 @@ from servicekit.logs import get_logger
 from voice_gateway.application.answers import Spawn
 from voice_gateway.application.config import AsrConfig
 from voice_gateway.application.hearing import Hearing
-from voice_gateway.application.ports import Asr, AsrRequest, EndOfTurnModel
+from voice_gateway.application.ports import Asr, AsrRequest, EndOfTurnModel, EndOfTurnUnknown
 from voice_gateway.application.recognition import UtteranceRecognition
 from voice_gateway.application.services import CallServices
 from voice_gateway.application.understanding import Understanding
@@ -110,8 +110,7 @@ class Recognitions:
         pcm = audio.read(max(audio.start, audio.end - SCORED_MS * rate_hz // 1000), audio.end)
         try:
             complete = await model.score(pcm)
-        except (BackendError, TimeoutError) as error:
-            log.warning("turn_model_failed", error=type(error).__name__)
+        except EndOfTurnUnknown:
             return
         await self._post(TurnScored(action.utterance, action.pause, complete))
 

@@ -47,7 +47,7 @@ class FakeVoice:
     def __init__(self, sample_rate_hz: int) -> None:
         self.frame_samples = sample_rate_hz * FRAME_MS // 1000
 
-    def is_speech(self, frame: bytes) -> bool:
+    async def is_speech(self, frame: bytes) -> bool:
         """Judge one frame."""
         return any(frame)
 
