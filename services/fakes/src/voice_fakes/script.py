@@ -160,6 +160,8 @@ class TtsScript(_Part):
     ms_per_character: Annotated[float, Field(gt=0)] = 60.0
     leading_silence_ms: Ms = 0.0
     """Silence before the tone: real voices have some."""
+    marks: bool = False
+    """Whether the audio says in its lowest bits which text and sample it is, and the log where each word stands."""
     native_rate_hz: Annotated[int, Field(ge=8000, le=48000)] = 22050
     """The rate where a request names none."""
     voices: Annotated[tuple[str, ...], Field(min_length=1)] = ("English-US.Female-1", "English-US.Male-1")
@@ -217,6 +219,8 @@ class LlmScript(_Part):
     """One per request, cycled: a list holds tokens, a text is cut into marks and words with their leading space."""
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("meta/llama-3.1-8b-instruct",)
     refuses_unknown_model: bool = False
+    log_messages: bool = False
+    """Whether the log holds the messages of each request, as pairs of role and content."""
     log_tokens: bool = True
     """Whether each token is an event of the log; the first and the last always are."""
     faults: tuple[LlmFault, ...] = ()

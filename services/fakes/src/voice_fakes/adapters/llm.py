@@ -72,6 +72,7 @@ class FakeChat:
             include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
             max_tokens = body.get("max_completion_tokens") or body.get("max_tokens")
             last = messages[-1]["content"]
+            said = tuple((str(item["role"]), str(item["content"])) for item in messages) if script.log_messages else ()
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             self._log.add(SOURCE, "failed", request_id, status=400)
             return _error(400, "The body is no chat request.")
@@ -79,7 +80,7 @@ class FakeChat:
         self._log.add(
             SOURCE, "request", request_id, t_ms=arrived_ms, messages=len(messages), last_message=last, model=model,
             stream=streamed, reply=reply, max_tokens=max_tokens, authorized="Authorization" in request.headers,
-            call_id=request.headers.get("X-Request-Id", ""),
+            call_id=request.headers.get("X-Request-Id", ""), conversation=said,
         )  # fmt: skip
         if isinstance(fault, LlmHttpError):
             self._log.add(SOURCE, "failed", request_id, status=fault.status)

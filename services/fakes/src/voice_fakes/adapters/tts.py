@@ -12,6 +12,7 @@ from riva.client.proto import riva_tts_pb2 as tts_pb2
 
 from voice_fakes.adapters.asr import metadata_of
 from voice_fakes.adapters.audio import Tone
+from voice_fakes.adapters.marks import marked
 from voice_fakes.adapters.timing import sleep_until
 from voice_fakes.domain.recognition import spread_words
 from voice_fakes.log import EventLog, now_ms
@@ -117,6 +118,7 @@ class _Speaking:
         self._silence_ms = script.leading_silence_ms
         self._slow = fault if isinstance(fault, TtsSlow) else script
         self._interval_ms = script.chunk_ms / self._slow.speed
+        self._marks = script.marks
         self._chunk_samples = max(1, round(script.chunk_ms * rate_hz / 1000))
         duration_ms = len(request.text) * script.ms_per_character
         self._tone = Tone(
@@ -137,21 +139,31 @@ class _Speaking:
                 break
             await sleep_until(first_ms + index * self._interval_ms)
             audio = self._tone.cut(index * self._chunk_samples, (index + 1) * self._chunk_samples)
+            if self._marks:
+                audio = marked(audio, request=self._id, first_sample=index * self._chunk_samples)
             meta = self._meta() if index == 0 else None
             await out.write(tts_pb2.SynthesizeSpeechResponse(audio=audio, meta=meta, id=self._request.id))
             if index == 0:
                 self._log.add(SOURCE, "first_chunk_sent", self._id)
+                if self._marks:
+                    self._log.add(SOURCE, "words", self._id, words=self._word_samples(), samples=self._tone.samples)
             self.sent += 1
             self.audio_ms += len(audio) / 2 / self._rate_hz * 1000
         if isinstance(self._fault, TtsStall):
             self._log.add(SOURCE, "fault", self._id, kind=self._fault.kind)
             await asyncio.Event().wait()  # until the caller cancels: that is the fault
 
+    def _word_times(self) -> list[tuple[str, int, int]]:
+        duration_ms = self._tone.samples / self._rate_hz * 1000
+        return spread_words(self._request.text.split(), self._silence_ms, duration_ms)
+
+    def _word_samples(self) -> tuple[tuple[str, int, int], ...]:
+        """Each word with the samples it begins and ends at."""
+        per_ms = self._rate_hz / 1000
+        return tuple((word, round(start * per_ms), round(end * per_ms)) for word, start, end in self._word_times())
+
     def _meta(self) -> Any:
         text = self._request.text
-        duration_ms = self._tone.samples / self._rate_hz * 1000
-        times = (
-            spread_words(text.split(), self._silence_ms, duration_ms) if self._request.enable_word_time_offsets else []
-        )
+        times = self._word_times() if self._request.enable_word_time_offsets else []
         words = [tts_pb2.WordTiming(word=word, start_time=start, end_time=end) for word, start, end in times]
         return tts_pb2.SynthesizeSpeechResponseMetadata(text=text, processed_text=text, words=words)
