@@ -87,6 +87,22 @@ class AsrIdleDeath(_Fault):
 AsrFault = Annotated[AsrRefuse | AsrReset | AsrStall | AsrGarbage | AsrIdleDeath, Field(discriminator="kind")]
 
 
+class TimedWord(_Part):
+    """A word, and where in its recording it is said."""
+
+    text: Annotated[str, Field(min_length=1)]
+    begin_ms: Ms
+    end_ms: Ms
+
+
+class KnownRecording(_Part):
+    """A WAV file of 16 bit samples that callers play, at the rate of the streams."""
+
+    path: Annotated[str, Field(min_length=1)]
+    words: tuple[TimedWord, ...] = ()
+    """In the order of their ends. None: a sound that is not speech, or not understood."""
+
+
 class AsrScript(_Part):
     transcripts: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_TRANSCRIPTS
     """One per utterance, cycled."""
@@ -110,6 +126,11 @@ class AsrScript(_Part):
     """From a half-close to the last final."""
     empty_final: bool = True
     """Whether a stream without any final ends with an empty one."""
+    recordings: tuple[KnownRecording, ...] = ()
+    """Where there are some, they are found in the audio and their words are what is recognised, each once it was said;
+    `transcripts`, `first_interim_ms` and `word_interval_ms` then say nothing. Sound that is not found has no words."""
+    word_delay_ms: Ms = 200.0
+    """Of recordings: audio time from a word's end to the interim that holds it. Finals hold every word that ended."""
     answers_each_message: bool = True
     """One response per audio message, empty when nothing changed."""
     models: tuple[str, ...] = ("parakeet-0.6b-en-US-asr-streaming-throughput",)

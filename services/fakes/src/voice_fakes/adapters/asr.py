@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from itertools import count, cycle
 from math import inf
 from typing import Any
@@ -12,6 +13,7 @@ from riva.client.proto import riva_asr_pb2 as asr_pb2
 from riva.client.proto import riva_asr_pb2_grpc, riva_audio_pb2
 
 from voice_fakes.adapters.audio import LoudFrames
+from voice_fakes.adapters.known_audio import Follower, KnownAudio
 from voice_fakes.adapters.timing import Wake
 from voice_fakes.domain.recognition import (
     Final,
@@ -52,6 +54,7 @@ class FakeAsr(riva_asr_pb2_grpc.RivaSpeechRecognitionServicer):  # type: ignore[
     def use(self, script: AsrScript) -> None:
         """Takes effect for streams opened from now on. Transcripts and the numbering of faults start again."""
         self._script = script
+        self._known = KnownAudio(script.recordings) if script.recordings else None
         self._transcripts = cycle(script.transcripts)
         self._numbers = count()
 
@@ -64,7 +67,7 @@ class FakeAsr(riva_asr_pb2_grpc.RivaSpeechRecognitionServicer):  # type: ignore[
         if isinstance(fault, AsrRefuse):
             self._log.add(SOURCE, "stream_closed", request_id, how="refused")
             await context.abort(grpc.StatusCode[fault.status], fault.message)
-        stream = _Stream(request_id, script, fault, transcripts, self._log)
+        stream = _Stream(request_id, script, fault, _Words(transcripts, self._known), self._log)
         how = "cancelled"
         try:
             status = await stream.run(requests, context)
@@ -98,17 +101,39 @@ class FakeAsr(riva_asr_pb2_grpc.RivaSpeechRecognitionServicer):  # type: ignore[
         )
 
 
+@dataclass(frozen=True)
+class _Words:
+    """Where a stream's words come from: a running list, or recordings that are known."""
+
+    transcripts: Any
+    known: KnownAudio | None
+
+
+@dataclass(frozen=True)
+class _Ears:
+    """What listens to a stream's audio."""
+
+    loud: LoudFrames
+    follower: Follower | None
+
+    def push(self, audio: bytes) -> list[bool]:
+        """Whether each further frame of 10 ms is loud."""
+        if self.follower is not None:
+            self.follower.push(audio)
+        return self.loud.push(audio)
+
+
 class _Stream:
     """One StreamingRecognize: a reader that listens, and a writer that sends answers and keeps the deadlines."""
 
     def __init__(
-        self, request_id: int, script: AsrScript, fault: AsrFault | None, transcripts: Any, log: EventLog
+        self, request_id: int, script: AsrScript, fault: AsrFault | None, words: "_Words", log: EventLog
     ) -> None:
         self._id = request_id
         self._script = script
         self._fault = fault
         self._log = log
-        self._transcripts = transcripts
+        self._words = words
         self._recognition: Recognition | None = None
         self._wanted: Any = None  # the StreamingRecognitionConfig of the caller
         self._outbox: deque[tuple[Any, list[Heard]]] = deque()
@@ -211,16 +236,16 @@ class _Stream:
                 pass  # logged when heard
 
     async def _read(self, requests: AsyncIterator[Any]) -> None:
-        loud: LoudFrames | None = None
+        ears: _Ears | None = None
         async for request in requests:
             at_ms = self._last_message_ms = now_ms()
-            if loud is None:
-                loud = self._begin(request)
-                if loud is None:
+            if ears is None:
+                ears = self._begin(request)
+                if ears is None:
                     break
                 continue
             if self._recognition is not None:
-                self._listen(request, self._recognition, loud, at_ms)
+                self._listen(request, self._recognition, ears, at_ms)
         else:
             self._half_closed_ms = now_ms()
             if self._recognition is None:
@@ -229,7 +254,7 @@ class _Stream:
                 self._recognition.half_close(now_ms=self._half_closed_ms)
         self._wake.poke()
 
-    def _begin(self, request: Any) -> LoudFrames | None:
+    def _begin(self, request: Any) -> "_Ears | None":
         config = request.streaming_config.config
         rate_hz = config.sample_rate_hertz or DEFAULT_RATE_HZ
         problem = _problem(request, rate_hz)
@@ -242,29 +267,34 @@ class _Stream:
             final_after_speech_end_ms=script.final_after_speech_end_ms, two_pass_eou_ms=script.two_pass_eou_ms,
             eou_ms=script.eou_ms if script.honours_force_eou else None,
             half_close_final_ms=max(script.half_close_final_ms, CANCEL_SHOWS_MS), empty_final=script.empty_final,
+            word_delay_ms=script.word_delay_ms,
         )  # fmt: skip
-        self._recognition = Recognition(plan, sample_rate_hz=rate_hz, next_transcript=self._next_transcript)
+        follower = None if self._words.known is None else Follower(self._words.known)
+        heard = None if follower is None else follower.words
+        self._recognition = Recognition(
+            plan, sample_rate_hz=rate_hz, next_transcript=self._next_transcript, heard=heard
+        )
         self._wanted = request.streaming_config
         self._log.add(
             SOURCE, "config", self._id, sample_rate_hz=rate_hz, language_code=config.language_code, model=config.model,
             interim_results=self._wanted.interim_results, stop_history_ms=config.endpointing_config.stop_history,
             call_id=request.id.value,
         )  # fmt: skip
-        return LoudFrames(sample_rate_hz=rate_hz, threshold_rms=script.threshold_rms)
+        return _Ears(LoudFrames(sample_rate_hz=rate_hz, threshold_rms=script.threshold_rms), follower)
 
     def _next_transcript(self) -> str:
-        text = next(self._transcripts)
+        text = next(self._words.transcripts)
         return GARBAGE if isinstance(self._fault, AsrGarbage) else str(text)
 
     def _refuse(self, message: str) -> None:
         self._status, self.how = ("INVALID_ARGUMENT", message), "bad_request"
 
-    def _listen(self, request: Any, recognition: Recognition, loud: LoudFrames, at_ms: float) -> None:
+    def _listen(self, request: Any, recognition: Recognition, ears: "_Ears", at_ms: float) -> None:
         if at_ms >= recognition.deadline():
             self._tick(recognition)
         if request.WhichOneof("streaming_request") == "audio_content":
             self._sizes[len(request.audio_content)] += 1
-            heard = recognition.hear(loud.push(request.audio_content), now_ms=at_ms)
+            heard = recognition.hear(ears.push(request.audio_content), now_ms=at_ms)
             for item in heard:
                 if isinstance(item, SpeechStarted):
                     self._log.add(

@@ -20,6 +20,16 @@ class RecognitionPlan:
     """None: force_eou is ignored."""
     half_close_final_ms: float
     empty_final: bool
+    word_delay_ms: float = 0.0
+    """Of words that are heard: from a word's end to the interim that holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeardWord:
+    """A word that was recognised from the sound itself, and the sample of the stream at which it ended."""
+
+    text: str
+    end_sample: int
 
 
 @dataclass(frozen=True)
@@ -61,14 +71,30 @@ class _Utterance:
     begin_sample: int
     end_sample: int
     last_speech_at_ms: float
+    first_heard: int = 0
+    """Of words that are heard: those before it belong to earlier utterances."""
     shown: int = 0
     settled: bool = False
     forced_at_ms: float = inf
 
 
 class Recognition:
-    def __init__(self, plan: RecognitionPlan, *, sample_rate_hz: int, next_transcript: Callable[[], str]) -> None:
+    """With `heard`, a list that grows as words are heard in the stream's audio, an utterance's words are those; else it
+    is given the next transcript, and time alone shows its words.
+    """
+
+    def __init__(
+        self,
+        plan: RecognitionPlan,
+        *,
+        sample_rate_hz: int,
+        next_transcript: Callable[[], str],
+        heard: Sequence[HeardWord] | None = None,
+    ) -> None:
         self._plan = plan
+        self._heard = heard
+        self._told = 0
+        """Of words that are heard: those that are in finals."""
         self._rate_hz = sample_rate_hz
         self._frame_samples = sample_rate_hz * FRAME_MS // 1000
         self._next_transcript = next_transcript
@@ -94,12 +120,24 @@ class Recognition:
             self._position += self._frame_samples
         spoken = self._utterance
         if spoken is not None:
-            speech_ms = self._ms(spoken.end_sample - spoken.begin_sample) - self._plan.first_interim_ms
-            shown = min(len(spoken.words), 1 + int(speech_ms // self._plan.word_interval_ms)) if speech_ms >= 0 else 0
+            shown = self._shown(spoken)
             if shown > spoken.shown:
                 spoken.shown = shown
-                heard.append(Interim(self.finals, " ".join(spoken.words[:shown]), shown, self.audio_ms))
+                words = self._words(spoken)
+                heard.append(Interim(self.finals, " ".join(words[:shown]), shown, self.audio_ms))
         return heard
+
+    def _shown(self, spoken: "_Utterance") -> int:
+        """How many words an interim holds now."""
+        if self._heard is not None:
+            delay = self._plan.word_delay_ms * self._rate_hz / 1000
+            return sum(word.end_sample + delay <= self._position for word in self._heard[spoken.first_heard :])
+        speech_ms = self._ms(spoken.end_sample - spoken.begin_sample) - self._plan.first_interim_ms
+        return min(len(spoken.words), 1 + int(speech_ms // self._plan.word_interval_ms)) if speech_ms >= 0 else 0
+
+    def _words(self, spoken: "_Utterance") -> Sequence[str]:
+        """All words of an utterance that are known now."""
+        return spoken.words if self._heard is None else [word.text for word in self._heard[spoken.first_heard :]]
 
     def _speech(self, heard: list[Heard], now_ms: float) -> None:
         spoken = self._utterance
@@ -108,7 +146,8 @@ class Recognition:
             heard.append(self._finish(spoken, "next_speech"))
             spoken = None
         if spoken is None:
-            spoken = _Utterance(tuple(self._next_transcript().split()), self._position, self._position, now_ms)
+            words = () if self._heard is not None else tuple(self._next_transcript().split())
+            spoken = _Utterance(words, self._position, self._position, now_ms, first_heard=self._told)
             self._utterance = spoken
             heard.append(SpeechStarted(self.finals, now_ms, self.audio_ms))
         spoken.end_sample = self._position + self._frame_samples
@@ -145,8 +184,9 @@ class Recognition:
         heard: list[Heard] = []
         spoken = self._utterance
         if spoken is not None and now_ms >= self._settled_at_ms() and now_ms < self._final_at_ms():
-            spoken.settled, spoken.shown = True, len(spoken.words)
-            heard.append(Interim(self.finals, " ".join(spoken.words), len(spoken.words), self.audio_ms, settled=True))
+            words = self._words(spoken)
+            spoken.settled, spoken.shown = True, len(words)
+            heard.append(Interim(self.finals, " ".join(words), len(words), self.audio_ms, settled=True))
         if spoken is not None and now_ms >= min(self._final_at_ms(), self._closing_at_ms):
             forced, closing = spoken.forced_at_ms <= now_ms, self._closing_at_ms <= now_ms
             heard.append(self._finish(spoken, "force_eou" if forced else "half_close" if closing else "endpoint"))
@@ -158,10 +198,12 @@ class Recognition:
         return heard
 
     def _finish(self, spoken: _Utterance, why: str) -> Final:
+        words = self._words(spoken)
+        self._told = len(self._heard or ())
         self._utterance = None
         self.finals += 1
         begin_ms, end_ms = self._ms(spoken.begin_sample), self._ms(spoken.end_sample)
-        return Final(self.finals - 1, " ".join(spoken.words), why, begin_ms, end_ms, spoken.last_speech_at_ms)
+        return Final(self.finals - 1, " ".join(words), why, begin_ms, end_ms, spoken.last_speech_at_ms)
 
 
 def spread_words(words: Sequence[str], begin_ms: float, end_ms: float) -> list[tuple[str, int, int]]:

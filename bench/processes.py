@@ -1,0 +1,146 @@
+"""The processes of a measurement: the gateway on core 0, fakes and callers on core 1, and whether they had them."""
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from bench.table import percentile
+from voice_fakes import RunningFakes
+
+LOGS = Path("out/bench-logs")
+LAG_PERIOD_S = 0.01
+MAX_VALID_LAG_MS = 5.0
+READY_TIMEOUT_S = 60.0
+
+
+def settle_in() -> None:
+    """Move this process to core 1, and keep its start-up objects out of the garbage collector's way."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    if gateway_core() is not None:
+        psutil.Process().cpu_affinity([1])
+    gc.collect()
+    gc.freeze()
+
+
+def gateway_core() -> int | None:
+    """The core of the gateway's own; None on a machine with one."""
+    return 0 if (os.cpu_count() or 1) > 1 else None
+
+
+@asynccontextmanager
+async def gateway(
+    fakes: RunningFakes, *, passthrough: bool = False, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[str, psutil.Process]]:
+    """A gateway process on its core; gives its address. `settings` are laid over the benchmark's own."""
+    module = "bench.passthrough_server" if passthrough else "voice_gateway"
+    environ = {
+        **os.environ,
+        "GRPC_ENABLE_FORK_SUPPORT": "0",
+        "RIVA_URI": f"127.0.0.1:{fakes.riva_port}",
+        "LLM_BASE_URL": f"http://127.0.0.1:{fakes.llm_port}/v1",
+        "GATEWAY_LISTEN_ADDRESS": "127.0.0.1:0",
+        "METRICS_LISTEN_ADDRESS": "127.0.0.1:0",
+        "MAX_CALLS": "1000",
+        "LOG_LEVEL": "warning" if passthrough else "info",
+        **(settings or {}),
+    }
+    log = LOGS / ("passthrough.log" if passthrough else "gateway.log")
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, env=environ, stdout=out, stderr=asyncio.subprocess.STDOUT
+        )
+    watched = psutil.Process(process.pid)
+    if (core := gateway_core()) is not None:
+        watched.cpu_affinity([core])
+    try:
+        yield await _ready(log, process), watched
+    finally:
+        process.terminate()
+        try:
+            async with asyncio.timeout(10):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def _ready(log: Path, process: asyncio.subprocess.Process) -> str:
+    until = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < until and process.returncode is None:
+        for line in (await asyncio.to_thread(log.read_text)).splitlines():
+            if '"ready"' in line:
+                entry = json.loads(line)
+                return str(entry.get("address") or f"127.0.0.1:{entry['port']}")
+        await asyncio.sleep(0.05)
+    raise RuntimeError(f"the gateway did not start:\n{(await asyncio.to_thread(log.read_text))[-2000:]}")
+
+
+@dataclass(slots=True)
+class Conditions:
+    """What a measurement ran under."""
+
+    lag_p99_ms: float = 0.0
+    """How late this process's own loop ran its timers."""
+    generator_cores: float = 0.0
+    """CPU of this process: fakes and callers."""
+    gateway_cores: float = 0.0
+    gateway_cpu_s: float = 0.0
+    foreign_cores: float = 0.0
+    """CPU that others used on these cores, by the machine's own count."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether the gateway was measured, and not this process."""
+        return self.lag_p99_ms <= MAX_VALID_LAG_MS
+
+
+@dataclass(slots=True)
+class _Lags:
+    values_ms: list[float] = field(default_factory=list)
+
+    async def run(self) -> None:
+        while True:
+            due = time.monotonic() + LAG_PERIOD_S
+            await asyncio.sleep(LAG_PERIOD_S)
+            self.values_ms.append((time.monotonic() - due) * 1000)
+
+
+@asynccontextmanager
+async def watching(gateway_process: psutil.Process) -> AsyncIterator[Conditions]:
+    """Fills in the conditions when the block is left."""
+    conditions, lags = Conditions(), _Lags()
+    own = psutil.Process()
+    began_s, began = time.monotonic(), (cpu_s(gateway_process), cpu_s(own), _busy_s())
+    metering = asyncio.create_task(lags.run(), name="bench-lag")
+    try:
+        yield conditions
+    finally:
+        metering.cancel()
+        seconds = time.monotonic() - began_s
+        conditions.gateway_cpu_s = cpu_s(gateway_process) - began[0]
+        own_s, busy_s = cpu_s(own) - began[1], _busy_s() - began[2]
+        conditions.lag_p99_ms = percentile(lags.values_ms, 0.99)
+        conditions.gateway_cores = conditions.gateway_cpu_s / seconds
+        conditions.generator_cores = own_s / seconds
+        conditions.foreign_cores = max(0.0, (busy_s - own_s - conditions.gateway_cpu_s) / seconds)
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """CPU time that a process has used."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _busy_s() -> float:
+    """CPU time that all have used on the first two cores."""
+    cores = psutil.cpu_times(percpu=True)[:2]
+    return float(sum(sum(core) - core.idle - getattr(core, "iowait", 0.0) - getattr(core, "guest", 0.0) for core in cores))
