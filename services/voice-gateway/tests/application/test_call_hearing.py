@@ -9,7 +9,7 @@ from servicekit.testing import run_virtual
 from voice_gateway.application.config import CallConfig
 from voice_gateway.application.messages import AudioIn, ControlIn, EventKind, Hello, TranscriptOut, Wish
 from voice_gateway.domain.errors import BackendRejected, BackendUnavailable, SlowConsumer
-from voice_gateway.domain.policy import Finalize
+from voice_gateway.domain.policy import ConversationPolicy, Finalize
 from voice_gateway.testing.backends import AsrScript, LlmScript
 from voice_gateway.testing.world import SPEECH_SAMPLE, Caller, FixedConfig, World
 
@@ -77,15 +77,15 @@ def test_speech_soon_after_the_recogniser_s_own_end_is_not_given_twice() -> None
     """The pre-roll of a new utterance does not reach back into the one before."""
 
     async def scenario() -> None:
-        world = World(asr=AsrScript(transcripts=["my number is", "four one"], final_after_speech_end_ms=130))
+        world = World(asr=AsrScript(transcripts=["what time is it", "in Paris"], final_after_speech_end_ms=130))
         async with world.call() as caller:
             await caller.speak(600)
             await caller.silence(180)
             await caller.speak(600)
             await caller.listen_for(EventKind.END_OF_TURN, count=2)
         assert [voiced_ms(audio) for audio in caller.asr.audio] == [600, 600]
-        assert caller.transport.finals() == ["my number is", "four one"]
-        assert caller.call.machine.state.history[0].text == "my number is four one"
+        assert caller.transport.finals() == ["what time is it", "in Paris"]
+        assert caller.call.machine.state.history[0].text == "what time is it in Paris"
 
     run_virtual(scenario())
 
@@ -195,7 +195,8 @@ def test_each_way_of_finalising_gets_the_transcript(finalize: Finalize) -> None:
 def test_a_recogniser_that_refuses_every_stream_says_so_and_the_call_goes_on(retryable: bool) -> None:
     async def scenario() -> None:
         kind = BackendUnavailable if retryable else BackendRejected
-        world = World(asr=AsrScript(refuse=kind("asr", "The recogniser is away.")))
+        quiet = replace(CallConfig(), conversation=ConversationPolicy(apologise=False))
+        world = World(asr=AsrScript(refuse=kind("asr", "The recogniser is away.")), config=FixedConfig(quiet))
         async with world.call() as caller:
             await caller.speak(900)
             await caller.listen_for(EventKind.LISTENING, count=2)

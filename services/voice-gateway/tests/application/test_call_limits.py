@@ -18,9 +18,11 @@ from voice_gateway.application.messages import (
     EventOut,
     Hello,
     Inbound,
+    Overrides,
     PongOut,
     SpeakIn,
     TextIn,
+    UpdateIn,
     Wish,
 )
 from voice_gateway.domain.errors import (
@@ -225,8 +227,16 @@ def test_a_message_that_breaks_the_protocol_ends_the_call(message: Inbound, erro
         (TextIn("x" * 4_001), "TEXT_TOO_LONG", "text_input has 4001 characters; at most 4000 are allowed."),
         (SpeakIn("x" * 4_001, False), "TEXT_TOO_LONG", "speak.text has 4001 characters; at most 4000 are allowed."),
         (TextIn("  "), "INVALID_MESSAGE", "text_input is empty; there is nothing to say."),
-        (ControlIn(Wish.PAUSE), "INVALID_MESSAGE", "control pause is not offered by this gateway."),
-        (DtmfIn("5"), "INVALID_MESSAGE", "dtmf is not offered by this gateway."),
+        (DtmfIn("x"), "INVALID_MESSAGE", "dtmf.digit is 'x'; allowed is one of 0-9, *, #, A-D."),
+        (DtmfIn("12"), "INVALID_MESSAGE", "dtmf.digit is '12'; allowed is one of 0-9, *, #, A-D."),
+        (
+            UpdateIn(Overrides(llm_system_prompt="Be rude.")),
+            "INVALID_CONFIG",
+            (
+                "overrides.llm_system_prompt may not be set by callers of this gateway; allowed: endpoint_silence_ms, "
+                "llm_max_tokens, llm_temperature, tts_voice."
+            ),
+        ),
         (InvalidMessage("control.kind is 99."), "INVALID_MESSAGE", "control.kind is 99."),
     ],
 )

@@ -9,7 +9,9 @@ from voice_gateway.domain.actions import (
     CountStale,
     EndCall,
     EventKind,
+    FinalizeAsr,
     OpenAsr,
+    PauseReply,
     PlaybackVerb,
     ReleaseAudio,
     ReportTurn,
@@ -83,7 +85,7 @@ def test_the_next_question_is_asked_with_the_history() -> None:
     assert [message.text for message in messages] == ["Be brief.", "tell me a story", " ".join(ANSWER), "and then"]
 
 
-def test_speech_over_the_answer_ducks_then_stops_it() -> None:
+def test_speech_over_the_answer_ducks_then_pauses_then_stops_it() -> None:
     talk = speaking()
     talk.after(1_200)
     ducked = talk.edge(SpeechEdge.STARTED, heard=17_600)
@@ -91,15 +93,20 @@ def test_speech_over_the_answer_ducks_then_stops_it() -> None:
     assert only(SendPlayback, ducked) == [SendPlayback(1, generation, PlaybackVerb.DUCK, -15.0)]
     assert talk.phase() is Phase.INTERRUPTING
     talk.after(100)
-    actions = talk.edge(SpeechEdge.CONFIRMED, heard=19_200)
-    assert actions[:3] == [
-        CancelReply(1, generation + 1),
+    paused = talk.edge(SpeechEdge.CONFIRMED, heard=19_200)
+    assert paused == [
+        PauseReply(1, generation + 1),
         SendPlayback(1, generation + 1, PlaybackVerb.FLUSH),
         SendPlayback(1, generation + 1, PlaybackVerb.DUCK, 0.0),
-    ], "the ducking was of the answer that is gone: the next one is loud again"
+    ], "the ducking was of what was flushed: what is played next is loud again"
+    assert talk.phase() is Phase.PAUSED
+    talk.after(200)
+    actions = talk.interim("wait a minute")
+    assert actions[0] == CancelReply(1, generation + 2)
+    assert not only(SendPlayback, actions), "it was flushed already"
     assert [action.kind for action in only(SendEvent, actions)] == [EventKind.END_OF_TURN, EventKind.LISTENING]
     report = only(ReportTurn, actions)[0].report
-    assert (report.outcome, report.interruption_ms) == ("interrupted", 100)
+    assert (report.outcome, report.interruption_ms) == ("interrupted", 300)
     assert talk.phase() is Phase.HEARING
     assert talk.history()[-1] == ("assistant", "Once upon a time —")
 
@@ -109,8 +116,10 @@ def test_a_misfire_over_the_answer_gives_the_answer_back() -> None:
     talk.edge(SpeechEdge.STARTED)
     talk.after(300)
     actions = talk.edge(SpeechEdge.MISFIRE)
-    assert only(CloseAsr, actions) == [CloseAsr(2)]
+    assert only(FinalizeAsr, actions) == [FinalizeAsr(2, half_close=False)], "it may have been a short no"
     assert only(SendPlayback, actions)[0].gain_db == 0.0
+    assert talk.phase() is Phase.SPEAKING
+    assert only(CloseAsr, talk.final("")) == [CloseAsr(2)]
     assert talk.phase() is Phase.SPEAKING
 
 
@@ -124,7 +133,11 @@ def test_a_misfire_while_thinking_goes_back_to_thinking() -> None:
 def test_speech_while_thinking_joins_the_unanswered_message() -> None:
     talk = asked()
     talk.after(50)
-    actions = talk.starts_speaking()
+    talk.starts_speaking()
+    assert talk.phase() is Phase.PAUSED
+    assert not talk.all(PauseReply), "nothing was released, so nothing is paused"
+    talk.after(200)
+    actions = talk.interim("about a")
     assert only(CancelReply, actions)
     assert not only(SendPlayback, actions), "nothing was released, so there is nothing to flush"
     talk.edge(SpeechEdge.ENDED)

@@ -4,6 +4,7 @@ import pytest
 from gateway_turns import Talk, only
 
 from voice_gateway.domain.actions import (
+    AwaitSilence,
     CloseAsr,
     CountStale,
     EventKind,
@@ -11,7 +12,9 @@ from voice_gateway.domain.actions import (
     FlushAsr,
     OpenAsr,
     RememberNoForceEou,
+    ReportTurn,
     ResetSpeech,
+    ScoreTurn,
     SendEvent,
     SendTranscript,
     StartReply,
@@ -33,7 +36,8 @@ def test_silence_ends_the_turn_and_the_final_result_commits_it() -> None:
     talk = Talk()
     talk.starts_speaking()
     talk.after(500)
-    assert talk.edge(SpeechEdge.PAUSED) == [FlushAsr(1)]
+    paused = talk.edge(SpeechEdge.PAUSED)
+    assert paused == [FlushAsr(1), ScoreTurn(1, pause=1), AwaitSilence(500)], "nothing was recognised so far"
     talk.after(380)
     assert talk.edge(SpeechEdge.ENDED) == [FinalizeAsr(1, half_close=False)]
     assert talk.phase() is Phase.ENDPOINTING
@@ -46,7 +50,7 @@ def test_silence_ends_the_turn_and_the_final_result_commits_it() -> None:
     assert talk.phase() is Phase.THINKING
     talk.answers("It is noon.")
     talk.answer_ends()
-    assert [report.report.endpoint_rule for report in talk.actions if hasattr(report, "report")] == ["silence"]
+    assert [action.report.endpoint_rule for action in talk.all(ReportTurn)] == ["no_text"]
 
 
 def test_a_final_result_in_a_pause_ends_the_turn_without_waiting_for_silence() -> None:
@@ -120,10 +124,21 @@ def test_riva_s_first_pass_ends_the_utterance_and_later_speech_is_a_new_one() ->
     talk.starts_speaking()
     talk.after(500)
     talk.edge(SpeechEdge.PAUSED)
-    actions = talk.interim("my number is", first_pass=True)
+    actions = talk.interim("what time is it", first_pass=True)
     assert only(FinalizeAsr, actions)
     assert ResetSpeech() in actions, "else the next edge is CONTINUED, which belongs to no utterance"
     assert talk.phase() is Phase.ENDPOINTING
+
+
+def test_riva_s_first_pass_does_not_cut_in_where_the_words_want_more() -> None:
+    talk = Talk()
+    talk.starts_speaking()
+    talk.after(500)
+    talk.edge(SpeechEdge.PAUSED)
+    actions = talk.interim("my number is", first_pass=True)
+    assert not only(FinalizeAsr, actions)
+    assert only(AwaitSilence, actions) == [AwaitSilence(1_200)]
+    assert talk.phase() is Phase.HEARING
 
 
 @pytest.mark.parametrize("finalize", [Finalize.FORCE_EOU, Finalize.HALF_CLOSE])

@@ -107,8 +107,8 @@ def test_illegal_events_change_nothing() -> None:
         ([], "version None"),
         (['{"journal": 99, "opening": {}}'], "version 99"),
         (["not json"], "not JSON"),
-        (['{"journal": 1, "opening": {"_": "CallState", "surprise": 1}}'], "no field 'surprise'"),
-        (['{"journal": 1, "opening": {"_": "CallState"}}', '[1, {"_": "Nonsense"}]'], "'Nonsense'"),
+        (['{"journal": 2, "opening": {"_": "CallState", "surprise": 1}}'], "no field 'surprise'"),
+        (['{"journal": 2, "opening": {"_": "CallState"}}', '[1, {"_": "Nonsense"}]'], "'Nonsense'"),
     ],
 )
 def test_journals_of_other_kinds_are_refused(lines: list[str], says: str) -> None:

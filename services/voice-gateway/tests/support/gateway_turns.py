@@ -1,8 +1,10 @@
 """A call told by hand to the turn machine, one event a line: for examples that read like a conversation."""
 
+from dataclasses import replace
 from typing import TypeVar
 
 from voice_gateway.domain.actions import Action, EventKind, SendEvent, SendTranscript
+from voice_gateway.domain.call_state import CallState, Tuning
 from voice_gateway.domain.conversation import Role
 from voice_gateway.domain.events import (
     Ask,
@@ -12,6 +14,7 @@ from voice_gateway.domain.events import (
     AudioReady,
     CallStarted,
     Event,
+    KeyPressed,
     PhraseAudio,
     PhraseCut,
     PlaybackStarted,
@@ -23,20 +26,52 @@ from voice_gateway.domain.events import (
     TextTurn,
     Tick,
 )
+from voice_gateway.domain.expectation import expectation_of
+from voice_gateway.domain.languages import language_of
 from voice_gateway.domain.phases import Phase
-from voice_gateway.domain.policy import TurnPolicy
+from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
+from voice_gateway.domain.text_features import TextFeatures, features_of
 from voice_gateway.domain.turn import TurnMachine
 
 A = TypeVar("A")
 
 RATE_HZ = 16_000
 
+ENGLISH = language_of("en-US")
+
+
+def understood(text: str, *, final: bool = True, echo: float = 0.0) -> TextFeatures:
+    """What the machine is told of an English text; `echo` is how much of it was just played."""
+    return replace(features_of(text, ENGLISH, final=final), echo=echo)
+
+
+def result(
+    utterance: int,
+    text: str,
+    *,
+    final: bool = True,
+    first_pass: bool = False,
+    through: int = 0,
+    heard: int = 0,
+    echo: float = 0.0,
+) -> AsrResult:
+    """What the recogniser makes of an utterance, with what it means."""
+    features = understood(text, final=final, echo=echo)
+    return AsrResult(utterance, text, len(text.split()), final, first_pass, through, features, heard)
+
 
 class Talk:
     """One machine at a time that only `after` moves. Every method gives the actions of its event."""
 
-    def __init__(self, policy: TurnPolicy | None = None, *, prompt: str = "Be brief.") -> None:
-        self.machine = TurnMachine(policy or TurnPolicy())
+    def __init__(
+        self,
+        policy: TurnPolicy | None = None,
+        *,
+        prompt: str = "Be brief.",
+        conversation: ConversationPolicy | None = None,
+    ) -> None:
+        tuning = Tuning(policy or TurnPolicy(), conversation=conversation or ConversationPolicy())
+        self.machine = TurnMachine(state=CallState(tuning=tuning))
         self.now = 0
         self.happened: list[tuple[int, Event]] = []
         self.actions: list[Action] = []
@@ -69,21 +104,27 @@ class Talk:
     def starts_speaking(self) -> list[Action]:
         return [*self.edge(SpeechEdge.STARTED), *self.after(100), *self.edge(SpeechEdge.CONFIRMED)]
 
-    def interim(self, text: str, *, first_pass: bool = False, utterance: int | None = None) -> list[Action]:
-        return self.tell(
-            AsrResult(utterance or self.machine.state.utterance, text, len(text.split()), False, first_pass)
-        )
-
-    def final(self, text: str, *, utterance: int | None = None, through: int = 0) -> list[Action]:
+    def interim(
+        self, text: str, *, first_pass: bool = False, utterance: int | None = None, through: int = 0, echo: float = 0.0
+    ) -> list[Action]:
         number = utterance or self.machine.state.utterance
-        return self.tell(AsrResult(number, text, len(text.split()), True, through_sample=through))
+        return self.tell(result(number, text, final=False, first_pass=first_pass, through=through, echo=echo))
+
+    def final(
+        self, text: str, *, utterance: int | None = None, through: int = 0, heard: int = 0, echo: float = 0.0
+    ) -> list[Action]:
+        number = utterance or self.machine.state.utterance
+        return self.tell(result(number, text, through=through, heard=heard, echo=echo))
 
     def asr_ended(self, reason: str = "", *, utterance: int | None = None) -> list[Action]:
         message = "The recogniser failed." if reason else ""
         return self.tell(AsrEnded(utterance or self.machine.state.utterance, reason, message, retryable=bool(reason)))
 
     def types(self, text: str, *, heard: int = 0) -> list[Action]:
-        return self.tell(TextTurn(text, len(text.split()), heard))
+        return self.tell(TextTurn(text, len(text.split()), heard, understood(text)))
+
+    def presses(self, keys: str, *, heard: int = 0) -> list[Action]:
+        return [action for key in keys for action in self.tell(KeyPressed(key, heard))]
 
     def wants_spoken(self, text: str, *, uninterruptible: bool = False) -> list[Action]:
         return self.tell(SpeakRequest(text, len(text.split()), uninterruptible))
@@ -101,18 +142,24 @@ class Talk:
 
     def answers(self, *phrases: str, ms_per_phrase: int = 1000) -> list[Action]:
         """The answer's text and audio are made, and it begins to be heard."""
-        turn = self.machine.state.turn
-        done = self.tell(ReplyStarted(turn))
+        turn, revision = self.machine.state.turn, self.revision()
+        done = self.tell(ReplyStarted(turn, revision))
         for index, phrase in enumerate(phrases):
-            done += self.tell(PhraseCut(turn, index, phrase, len(phrase)))
-            done += self.tell(PhraseAudio(turn, index, ms_per_phrase * 16))
+            expects = expectation_of(phrase, ENGLISH)
+            done += self.tell(PhraseCut(turn, index, phrase, len(phrase), expects, revision))
+            done += self.tell(PhraseAudio(turn, index, ms_per_phrase * 16, (), revision))
             if index == 0:
-                done += self.tell(AudioReady(turn))
-                done += self.tell(PlaybackStarted(turn))
+                done += self.tell(AudioReady(turn, revision))
+                done += self.tell(PlaybackStarted(turn, revision))
         return done
 
+    def revision(self) -> int:
+        """Of the answer under way."""
+        reply = self.machine.state.reply
+        return reply.revision if reply is not None else 0
+
     def answer_ends(self) -> list[Action]:
-        return self.tell(ReplyEnded(self.machine.state.turn))
+        return self.tell(ReplyEnded(self.machine.state.turn, self.revision()))
 
     # ---- what became of it ------------------------------------------------------------------------------------------
 

@@ -116,11 +116,12 @@ def pause(step: Step, reply: ReplyState, heard_samples: int) -> None:
     state.generation += 1
     reply.paused = ReplyPause(reply.generation, reply.base_sample, heard_samples, step.now)
     reply.generation = state.generation
-    reply.ducked = False
     step.do(
         PauseReply(reply.turn, reply.generation),
         SendPlayback(reply.turn, reply.generation, PlaybackVerb.FLUSH),
     )
+    # Nothing plays now, and what plays next is to be as loud as before.
+    end_ducking(step, reply)
 
 
 def go_on(step: Step, reply: ReplyState) -> None:
