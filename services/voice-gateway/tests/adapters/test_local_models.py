@@ -41,7 +41,7 @@ async def test_what_cannot_be_loaded_stops_the_start(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["VAD_MODEL_PATH", "TURN_MODEL_PATH"])
 def test_a_file_that_is_not_there_is_refused_with_the_settings(key: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=f"{key} is .*gone.onnx.*; allowed is an ONNX file that exists, or empty"):
+    with pytest.raises(SettingsError, match=f"{key} is .*; allowed is an ONNX file that exists, or empty"):
         load(environ={key: str(tmp_path / "gone.onnx")})
 
 

@@ -39,7 +39,7 @@ def counts() -> Counts:
 
 @pytest.fixture
 async def scorer(model: SileroModel, counts: Counts) -> AsyncIterator[VadScorer]:
-    async with scoring(model, counts) as running:
+    async with scoring(model, counts, deadline_ms=20_000) as running:
         yield running
 
 

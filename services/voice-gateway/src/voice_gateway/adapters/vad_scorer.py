@@ -92,10 +92,10 @@ class ScorerCounts(Protocol):
 class VadScorer:
     """The loop's side and the thread's. `ask` is called on the loop only."""
 
-    def __init__(self, model: Model, counts: ScorerCounts, *, batch_ms: float = BATCH_MS) -> None:
+    def __init__(self, model: Model, counts: ScorerCounts, *, deadline_ms: float = DEADLINE_MS) -> None:
         self._model = model
         self._counts = counts
-        self._batch_s = batch_ms / 1000
+        self._deadline_s = deadline_ms / 1000
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[list[Asked] | None] = queue.SimpleQueue()
         self._waiting: list[Asked] = []
@@ -148,7 +148,7 @@ class VadScorer:
     def _leave_soon(self) -> None:
         if self._leaving is not None:
             self._leaving.cancel()
-        wait_s = self._left_s + self._batch_s - self._loop.time()
+        wait_s = self._left_s + BATCH_MS / 1000 - self._loop.time()
         if wait_s <= 0 or not self._expected:
             # Not at once: what other calls ask in this turn of the loop goes along.
             self._leaving = self._loop.call_soon(self._leave)
@@ -164,7 +164,7 @@ class VadScorer:
             return
         self._left_s = self._loop.time()
         self._expected = {asked.asker for asked in self._running}
-        self._deadline = self._loop.call_later(DEADLINE_MS / 1000, self._late)
+        self._deadline = self._loop.call_later(self._deadline_s, self._late)
         self._queue.put(self._running)
 
     def _late(self) -> None:
@@ -240,9 +240,9 @@ class VadScorer:
 
 
 @asynccontextmanager
-async def scoring(model: Model, counts: ScorerCounts) -> AsyncIterator[VadScorer]:
+async def scoring(model: Model, counts: ScorerCounts, *, deadline_ms: float = DEADLINE_MS) -> AsyncIterator[VadScorer]:
     """A scorer whose thread lives as long as the context."""
-    scorer = VadScorer(model, counts)
+    scorer = VadScorer(model, counts, deadline_ms=deadline_ms)
     scorer.start()
     try:
         yield scorer
