@@ -42,7 +42,14 @@ class Caller:
     """One caller."""
 
     def __init__(
-        self, number: int, target: str, speech: list[list[bytes]], *, turns: int, chunk_ms: int, dial: Dial = RawLine.dial
+        self,
+        number: int,
+        target: str,
+        speech: list[list[bytes]],
+        *,
+        turns: int,
+        chunk_ms: int,
+        dial: Dial = RawLine.dial,
     ) -> None:
         self.record = CallRecord(number)
         self._speech = speech

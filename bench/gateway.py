@@ -76,9 +76,7 @@ async def measure(mode: str, calls: int, turns: int, *, chunk_ms: int = 20, line
         # One call first: lazy imports and connections are paid before anything is measured.
         await Caller(10_000, target, speech, turns=1, chunk_ms=chunk_ms, dial=dial).run()
         run.rss_idle_mb = peak = process.memory_info().rss / 2**20
-        callers = [
-            Caller(number, target, speech, turns=turns, chunk_ms=chunk_ms, dial=dial) for number in range(calls)
-        ]
+        callers = [Caller(number, target, speech, turns=turns, chunk_ms=chunk_ms, dial=dial) for number in range(calls)]
         async with watching(process) as run.conditions:
             tasks = [asyncio.create_task(_staggered(caller, index, calls)) for index, caller in enumerate(callers)]
             while not all(task.done() for task in tasks):

@@ -143,4 +143,6 @@ def cpu_s(process: psutil.Process) -> float:
 def _busy_s() -> float:
     """CPU time that all have used on the first two cores."""
     cores = psutil.cpu_times(percpu=True)[:2]
-    return float(sum(sum(core) - core.idle - getattr(core, "iowait", 0.0) - getattr(core, "guest", 0.0) for core in cores))
+    return float(
+        sum(sum(core) - core.idle - getattr(core, "iowait", 0.0) - getattr(core, "guest", 0.0) for core in cores)
+    )
