@@ -1,4 +1,4 @@
-"""What callers notice of an interruption, from the onset of their speech. Usage: python -m bench.barge_in [--calls 1,10]
+"""What callers notice of an interruption, from the onset of their speech: python -m bench.barge_in [--calls 1,10]
 
 Callers speak over every answer, 1.5 s after it became audible, while the language model still writes it: five times a
 call. All times are at the caller and from the first sample of speech, which its device sends 20 ms later: `duck` the

@@ -20,8 +20,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import servicekit.grpc_engine  # noqa: F401 - before anything imports grpc
-from bench.callers import RATE_HZ, utterances
-from bench.gateway import LOGS, SPEECH, gateway
+from bench.processes import LOGS, gateway
+from bench.recordings import RATE_HZ, SPEECH, utterances
 from bench.table import percentile, show
 from voice_clients.caller import LEGACY, MODERN, Call, CallConfig, connect
 from voice_clients.events import Ended
@@ -199,7 +199,7 @@ async def measure(setting: Setting) -> Result:
     LOGS.mkdir(parents=True, exist_ok=True)
     async with (
         serving_fakes(script(), FakesOptions()) as fakes,
-        gateway(fakes, passthrough=False, core=None) as (target, _),
+        gateway(fakes) as (target, _),
     ):
         callers = [Interrupter(number, target, setting, speech) for number in range(setting.calls)]
         ends = await asyncio.gather(*(caller.run() for caller in callers), return_exceptions=True)

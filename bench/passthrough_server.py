@@ -9,6 +9,7 @@ from servicekit.lifecycle import catch_signals, run
 from servicekit.logs import configure_logs, get_logger
 from voice_gateway.adapters.backend_selection import OneOfEach
 from voice_gateway.adapters.prometheus import PrometheusTelemetry
+from voice_gateway.application.clock import MonotonicClock
 from voice_gateway.server import config_source, connected, serving
 from voice_gateway.settings import load
 
@@ -21,7 +22,7 @@ async def serve() -> int:
     settings = load(environ=os.environ, file=None)
     telemetry = PrometheusTelemetry()
     config = config_source(settings, file=None, environ=os.environ, on_reload=telemetry.config_reloaded)
-    async with connected(settings, config) as backends:
+    async with connected(settings, config, MonotonicClock(), telemetry) as backends:
         runner = PassThroughRunner(config, OneOfEach(backends.backends))
         async with serving(settings, runner, telemetry) as gateway:
             log.info("ready", address=f"{gateway.calls.host}:{gateway.calls.port}")

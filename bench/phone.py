@@ -38,7 +38,7 @@ class CallFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """When something was said, in ms of time.monotonic(): from the first sample's moment to the last chunk's sending."""
+    """When something was said, in ms of time.monotonic(): from the first sample to the last chunk's sending."""
 
     start_ms: float
     end_ms: float

@@ -32,9 +32,21 @@ class State(Enum):
     OVER = "not connected"
 
 
+@dataclass(slots=True, kw_only=True)
+class _Moments:
+    """By `time.monotonic_ns()`; None where it has not come to that."""
+
+    speech_end_ns: int | None = None
+    final_ns: int | None = None
+    processing_ns: int | None = None
+    first_text_ns: int | None = None
+    first_audio_ns: int | None = None
+    end_ns: int | None = None
+
+
 @dataclass(slots=True)
-class Turn:
-    """One exchange. Moments are `time.monotonic_ns()`, None where it has not come to that."""
+class Turn(_Moments):
+    """One exchange."""
 
     number: int
     interim: str = ""
@@ -47,12 +59,6 @@ class Turn:
     """How often the answer went on after such a pause."""
     interrupted: bool = False
     ended: bool = False
-    speech_end_ns: int | None = None
-    final_ns: int | None = None
-    processing_ns: int | None = None
-    first_text_ns: int | None = None
-    first_audio_ns: int | None = None
-    end_ns: int | None = None
     reported: Latency | None = None
     errors: list[str] = field(default_factory=list)
 

@@ -1,6 +1,7 @@
 """A listener without a loudspeaker: plays the answer into memory at the pace of real time, and acknowledges it."""
 
-from voice_clients.caller import Call
+from typing import Protocol
+
 from voice_clients.errors import CallError
 from voice_clients.events import AnswerAudio, CallEvent, Event, EventKind, Playback, PlaybackAction
 from voice_clients.pacing import Pacer
@@ -23,10 +24,19 @@ def deliver(event: CallEvent, playback: PlaybackBuffer) -> None:
             pass
 
 
+class Acknowledgements(Protocol):
+    """Where acknowledgements go: a Call."""
+
+    async def ack(self, generation: int, samples: int) -> None:
+        """Say how many samples of a generation have left the loudspeaker. Raises CallError where the call is over."""
+
+
 class SimulatedListener:
     """Hears what a person at a loudspeaker would have heard. `heard` is that, without the silence between answers."""
 
-    def __init__(self, call: Call, sample_rate_hz: int, *, prebuffer_ms: int = 0, acks: bool = True) -> None:
+    def __init__(
+        self, call: Acknowledgements, sample_rate_hz: int, *, prebuffer_ms: int = 0, acks: bool = True
+    ) -> None:
         self.playback = PlaybackBuffer(sample_rate_hz, prebuffer_ms=prebuffer_ms)
         self._call = call
         self._acks = acks

@@ -103,11 +103,7 @@ class KnownRecording(_Part):
     """In the order of their ends. None: a sound that is not speech, or not understood."""
 
 
-class AsrScript(_Part):
-    transcripts: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_TRANSCRIPTS
-    """One per utterance, cycled."""
-    cycle_per: Literal["server", "stream"] = "server"
-    """Whether all streams take from one running list, or each stream starts at the first transcript."""
+class _AsrTimes(_Part):
     threshold_rms: Annotated[float, Field(ge=0, le=32768)] = 300.0
     """A 10 ms frame of 16-bit audio above this is speech."""
     first_interim_ms: Ms = 400.0
@@ -118,12 +114,19 @@ class AsrScript(_Part):
     """Wall time from the arrival of the last speech frame to the final."""
     two_pass_eou_ms: Ms | None = None
     """Where set, an interim of stability 1 with all words goes out this long after the end of speech."""
-    honours_force_eou: bool = False
-    """The deployed Parakeet models ignore it; the cache-aware ones do not."""
     eou_ms: Ms = 20.0
     """From a honoured force_eou to the final."""
     half_close_final_ms: Ms = 10.0
     """From a half-close to the last final."""
+
+
+class AsrScript(_AsrTimes):
+    transcripts: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_TRANSCRIPTS
+    """One per utterance, cycled."""
+    cycle_per: Literal["server", "stream"] = "server"
+    """Whether all streams take from one running list, or each stream starts at the first transcript."""
+    honours_force_eou: bool = False
+    """The deployed Parakeet models ignore it; the cache-aware ones do not."""
     empty_final: bool = True
     """Whether a stream without any final ends with an empty one."""
     recordings: tuple[KnownRecording, ...] = ()

@@ -10,10 +10,9 @@ import random
 from collections import deque
 from dataclasses import dataclass
 
-from voice_clients.caller import Call
 from voice_clients.errors import CallError
 from voice_clients.events import AnswerAudio, CallEvent
-from voice_clients.listener import ACK_EVERY_BLOCKS, BLOCK_MS, SimulatedListener
+from voice_clients.listener import ACK_EVERY_BLOCKS, BLOCK_MS, Acknowledgements, SimulatedListener
 from voice_clients.pacing import Pacer
 from voice_clients.playback import PlayedSamples
 
@@ -32,7 +31,14 @@ class DistantListener(SimulatedListener):
     """Delays are uniform from 0 to `jitter_ms`, drawn for each event and each batch of acknowledgements, by `seed`."""
 
     def __init__(
-        self, call: Call, sample_rate_hz: int, *, jitter_ms: float, seed: int, acks: bool = True, prebuffer_ms: int = 0
+        self,
+        call: Acknowledgements,
+        sample_rate_hz: int,
+        *,
+        jitter_ms: float,
+        seed: int,
+        acks: bool = True,
+        prebuffer_ms: int = 0,
     ) -> None:
         super().__init__(call, sample_rate_hz, prebuffer_ms=prebuffer_ms, acks=acks)
         self.log: list[PlayedPart] = []
