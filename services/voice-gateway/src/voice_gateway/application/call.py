@@ -85,9 +85,7 @@ class Call:
         self.inbox = Inbox(services.clock, started_ms=services.clock.ms())
         learned = Learned(force_eou_ignored=services.knowledge.force_eou_ignored)
         self.machine = TurnMachine(state=CallState(tuning=_tuning(self._config), learned=learned))
-        self.journal = RecordedJournal.for_call(
-            self.machine.state, services.journals, call_id=call_id, config_revision=self._config.revision
-        )
+        self.journal = self._make_journal()
         self.downlink = self._make_downlink(transport)
         self._answers = Answers(
             admitted,
@@ -155,6 +153,11 @@ class Call:
         return self._config.limits
 
     # ---- life -------------------------------------------------------------------------------------------------------
+
+    def _make_journal(self) -> RecordedJournal:
+        return RecordedJournal.for_call(
+            self.machine.state, self._services.journals, call_id=self.call_id, config_revision=self._config.revision
+        )
 
     async def run(self) -> None:
         """Hold the conversation. Returns when it has ended well; raises GatewayError when it ended for a reason."""
