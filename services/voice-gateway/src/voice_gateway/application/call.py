@@ -83,8 +83,7 @@ class Call:
         self._failure: GatewayError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.inbox = Inbox(services.clock, started_ms=services.clock.ms())
-        learned = Learned(force_eou_ignored=services.knowledge.force_eou_ignored)
-        self.machine = TurnMachine(state=CallState(tuning=_tuning(self._config), learned=learned))
+        self.machine = self._make_machine()
         self.journal = self._make_journal()
         self.downlink = self._make_downlink(transport)
         self._answers = Answers(
@@ -153,6 +152,10 @@ class Call:
         return self._config.limits
 
     # ---- life -------------------------------------------------------------------------------------------------------
+
+    def _make_machine(self) -> TurnMachine:
+        learned = Learned(force_eou_ignored=self._services.knowledge.force_eou_ignored)
+        return TurnMachine(state=CallState(tuning=_tuning(self._config), learned=learned))
 
     def _make_journal(self) -> RecordedJournal:
         return RecordedJournal.for_call(
