@@ -12,7 +12,8 @@ from gateway_shell import EDGES, SAMPLES_PER_MS, WORD_SAMPLES, Job, Kept, Shell
 from gateway_turns import understood
 
 from voice_gateway.domain.actions import Action
-from voice_gateway.domain.call_state import CallState, Tuning
+from voice_gateway.domain.call_state import CallState, Learned, Tuning
+from voice_gateway.domain.endpointing import CallerPace
 from voice_gateway.domain.events import (
     Ask,
     Asked,
@@ -42,7 +43,7 @@ from voice_gateway.domain.events import (
     TurnScored,
 )
 from voice_gateway.domain.phases import Phase
-from voice_gateway.domain.policy import ConversationPolicy, Finalize, SpeculationPolicy, TurnPolicy
+from voice_gateway.domain.policy import ConversationPolicy, Finalize, InterruptionPolicy, SpeculationPolicy, TurnPolicy
 from voice_gateway.domain.text_features import Expectation, TextFeatures
 from voice_gateway.domain.turn import TurnMachine
 
@@ -67,6 +68,8 @@ TEXTS = (
 )
 """A sentence, nods, an order, a short word, beginnings, a request to repeat, sounds and nothing."""
 
+HESITANT = CallerPace(pause_ms=600, weight=20)
+
 WAITS_MS = (0, 0, 20, 60, 100, 150, 250, 450, 900)
 
 
@@ -78,7 +81,8 @@ def features(text: str, final: bool) -> TextFeatures:
 def random_tuning(dice: random.Random) -> Tuning:
     policy = TurnPolicy(
         finalize=dice.choice(list(Finalize)),
-        interruptible=dice.random() < 0.9,
+        interruptible=dice.random() < 0.8,
+        interruption=InterruptionPolicy(min_words=dice.choice([1, 1, 4])),
         max_call_ms=dice.choice([20_000, 3_600_000, 3_600_000]),
         speculation=SpeculationPolicy(enabled=dice.random() < 0.8),
     )
@@ -108,7 +112,8 @@ class Walk:
 
     @classmethod
     def begun(cls, dice: random.Random) -> "Walk":
-        walk = cls(TurnMachine(state=CallState(tuning=random_tuning(dice))))
+        known = Learned(pace=dice.choice([CallerPace(), HESITANT]))
+        walk = cls(TurnMachine(state=CallState(tuning=random_tuning(dice), learned=known)))
         walk.feed(CallStarted(16_000, PROMPT))
         return walk
 
@@ -146,7 +151,7 @@ class Walk:
         until = self.shell.now_ms + milliseconds
         while (due := self.machine.deadline()) is not None and due <= until:
             self.shell.now_ms = max(self.shell.now_ms, due)
-            self.feed(Tick())
+            self.feed(Tick(self.shell.heard()))
             later = self.machine.deadline()
             assert later is None or later > self.shell.now_ms, "no deadline in the past"
         self.shell.now_ms = until
@@ -165,7 +170,7 @@ class Walk:
         if self._mail and dice.random() < 0.9:
             self._deliver()
             return
-        match dice.choice("ssssrrrrrraaaaaaapcctlmx"):
+        match dice.choice("ssssrrrrrraaaaaaapcctlmmmx"):
             case "s":
                 self._speech(dice)
             case "r":
@@ -183,7 +188,7 @@ class Walk:
             case "m":
                 self._model(dice)
             case _:
-                if dice.random() < 0.2:
+                if dice.random() < 0.3:
                     self._end(dice)
 
     def _deliver(self) -> None:
@@ -207,7 +212,7 @@ class Walk:
         final = dice.random() < (0.8 if number in shell.asked else 0.3)
         if dice.random() < 0.1:
             reason = dice.choice(["", "BACKEND_TIMEOUT"])
-            self.feed(AsrEnded(number, reason, "The recogniser failed." if reason else "", retryable=bool(reason)))
+            self.feed(AsrEnded(number, reason, "The recogniser failed." if reason else "", retryable=bool(reason), heard_samples=shell.heard()))
         else:
             self.feed(self._result(dice, number, final=final))
 
@@ -329,7 +334,7 @@ class Walk:
             case 1:
                 self.feed(CallFailed("SLOW_CONSUMER", "The caller does not take its audio.", retryable=True))
             case _:
-                self.feed(InputClosed())
+                self.feed(InputClosed(self.shell.heard()))
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 

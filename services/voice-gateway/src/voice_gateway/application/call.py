@@ -56,7 +56,7 @@ from voice_gateway.domain.actions import (
 )
 from voice_gateway.domain.call_state import CallState, Learned, Tuning
 from voice_gateway.domain.errors import CallEnded, CallTooLong, Draining, GatewayError
-from voice_gateway.domain.events import CallFailed, CallStarted, DrainRequested, Event, Retuned
+from voice_gateway.domain.events import CallFailed, CallStarted, DrainRequested, Event, Retuned, Tick
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.turn import TurnMachine
 
@@ -238,6 +238,8 @@ class Call:
         self._handle(started, self.inbox.now(), spawn)
         while not self.machine.finished:
             now, event = await self.inbox.next(self.machine.deadline())
+            if isinstance(event, Tick):
+                event = Tick(self.downlink.heard_samples())
             phase = self.machine.phase
             self._retune(now, spawn)
             self._handle(event, now, spawn)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from voice_gateway.domain.call_state import CallState
 from voice_gateway.domain.echo import EchoMatch, compare
-from voice_gateway.domain.events import AsrResult, Event
+from voice_gateway.domain.events import AsrEnded, AsrResult, Event
 from voice_gateway.domain.languages import PhraseLists, language_of
 from voice_gateway.domain.text_features import TextFeatures, features_of
 
@@ -46,6 +46,8 @@ class Understanding:
 
     def read(self, event: Event) -> Event:
         """`event`, with what its words mean, if it has any."""
+        if isinstance(event, AsrEnded):
+            return replace(event, heard_samples=self._heard_samples())
         if not isinstance(event, AsrResult):
             return event
         heard = self._heard_samples()

@@ -84,7 +84,7 @@ class Uplink:
             await self._take(message)
         await self._hearing.close()
         self.closed = True
-        await self._inbox.put(InputClosed())
+        await self._inbox.put(InputClosed(self._heard()))
 
     async def _take(self, message: Inbound) -> None:
         match message:

@@ -85,6 +85,7 @@ class AsrEnded:
     """Empty for a clean end, else the stable name of the failure."""
     message: str = ""
     retryable: bool = False
+    heard_samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,8 @@ class Played:
 @dataclass(frozen=True, slots=True)
 class InputClosed:
     """The caller half-closed: what it said is all it has to say."""
+
+    heard_samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +270,8 @@ class CallFailed:
 @dataclass(frozen=True, slots=True)
 class Tick:
     """The machine's deadline has come."""
+
+    heard_samples: int = 0
 
 
 Event = (

@@ -90,7 +90,7 @@ def _fell_silent(step: Step, utterance: Utterance, heard_samples: int) -> None:
     _decide(step, heard_samples)
 
 
-def input_closed(step: Step, utterance: Utterance, reply: ReplyState) -> None:
+def input_closed(step: Step, utterance: Utterance, reply: ReplyState, heard_samples: int) -> None:
     """The audio ends in the middle of speech over the answer."""
     if not answering.interruptible(step.state, reply):
         forget(step)
@@ -98,7 +98,7 @@ def input_closed(step: Step, utterance: Utterance, reply: ReplyState) -> None:
     utterances.finish(step, utterance, "end_of_audio")
     if step.state.phase is Phase.INTERRUPTING:
         _go_on(step)
-    _decide(step, 0)
+    _decide(step, heard_samples)
 
 
 # ---- what was recognised ---------------------------------------------------------------------------------------------
@@ -111,9 +111,9 @@ def recognised(step: Step, event: AsrResult, utterance: Utterance) -> None:
     _decide(step, event.heard_samples)
 
 
-def recognition_over(step: Step) -> None:
+def recognition_over(step: Step, heard_samples: int) -> None:
     """Nothing more comes of an utterance."""
-    _decide(step, 0)
+    _decide(step, heard_samples)
 
 
 def _decide(step: Step, heard_samples: int) -> None:
@@ -199,14 +199,14 @@ def deadline(state: CallState) -> int | None:
     return utterance.onset_ms + (policy.doubtful_commit_ms if doubtful else policy.commit_ms)
 
 
-def tick(step: Step) -> None:
+def tick(step: Step, heard_samples: int) -> None:
     """The time to decide may have come."""
     state = step.state
     due = deadline(state)
     if due is None or step.now < due:
         return
     if state.open_utterance() is not None:
-        take_turn(step, 0)
+        take_turn(step, heard_samples)
     else:
         # The recogniser is late. What it says may still stop the answer.
         _go_on(step)

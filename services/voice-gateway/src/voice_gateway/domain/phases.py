@@ -21,6 +21,7 @@ from voice_gateway.domain.events import (
     Speech,
     TextTurn,
     Tick,
+    TurnScored,
 )
 
 
@@ -48,10 +49,11 @@ class Phase(StrEnum):
 _OVER = frozenset({Phase.LISTENING, Phase.THINKING, Phase.CLOSED})
 """At a turn boundary: the caller is listened to, what waited for the boundary is said, or the call ends."""
 
-_ANSWERING = frozenset({Phase.THINKING, Phase.SPEAKING})
+_KEPT = frozenset({Phase.THINKING, Phase.SPEAKING})
+"""The answer goes on."""
 
-_TAKEN = frozenset({Phase.HEARING, Phase.ENDPOINTING}) | _OVER
-"""The caller's speech over an answer is a turn now."""
+_INTERRUPTED = frozenset({Phase.ENDPOINTING, Phase.THINKING})
+"""Words that the caller has finished stop the answer; they are a turn at once, or once their final result is there."""
 
 TRANSITIONS: dict[Phase, dict[type[Event], frozenset[Phase]]] = {
     Phase.NEW: {
@@ -62,7 +64,7 @@ TRANSITIONS: dict[Phase, dict[type[Event], frozenset[Phase]]] = {
         TextTurn: frozenset({Phase.THINKING}),
         KeyPressed: frozenset({Phase.THINKING}),
         SpeakRequest: frozenset({Phase.THINKING}),
-        InputClosed: frozenset({Phase.CLOSED}),
+        InputClosed: frozenset({Phase.THINKING, Phase.CLOSED}),
         DrainRequested: frozenset({Phase.CLOSED}),
         CallFailed: frozenset({Phase.CLOSED}),
         Tick: frozenset({Phase.THINKING, Phase.CLOSED}),
@@ -70,13 +72,13 @@ TRANSITIONS: dict[Phase, dict[type[Event], frozenset[Phase]]] = {
     Phase.HEARING: {
         Speech: frozenset({Phase.ENDPOINTING}) | _OVER,
         AsrResult: frozenset({Phase.ENDPOINTING}) | _OVER,
-        AsrEnded: _OVER,
+        TurnScored: _OVER,
         TextTurn: frozenset({Phase.THINKING}),
         KeyPressed: frozenset({Phase.THINKING}),
         Asked: frozenset({Phase.ENDPOINTING}) | _OVER,
-        InputClosed: frozenset({Phase.ENDPOINTING, Phase.THINKING, Phase.CLOSED}),
+        InputClosed: frozenset({Phase.ENDPOINTING}) | _OVER,
         CallFailed: frozenset({Phase.CLOSED}),
-        Tick: _OVER,
+        Tick: frozenset({Phase.THINKING, Phase.CLOSED}),
     },
     Phase.ENDPOINTING: {
         Speech: frozenset({Phase.HEARING}),
@@ -90,49 +92,49 @@ TRANSITIONS: dict[Phase, dict[type[Event], frozenset[Phase]]] = {
     },
     Phase.THINKING: {
         Speech: frozenset({Phase.INTERRUPTING}),
-        AsrResult: _TAKEN,
-        AsrEnded: _TAKEN,
+        AsrResult: frozenset({Phase.ENDPOINTING}),
+        AsrEnded: frozenset({Phase.ENDPOINTING}),
         PlaybackStarted: frozenset({Phase.SPEAKING}),
-        ReplyEnded: _TAKEN,
-        Asked: _TAKEN,
+        ReplyEnded: frozenset({Phase.ENDPOINTING}) | _OVER,
+        Asked: frozenset({Phase.ENDPOINTING}) | _OVER,
         KeyPressed: _OVER,
         CallFailed: frozenset({Phase.CLOSED}),
-        Tick: _TAKEN,
+        Tick: frozenset({Phase.ENDPOINTING, Phase.CLOSED}),
     },
     Phase.SPEAKING: {
         Speech: frozenset({Phase.INTERRUPTING}),
-        AsrResult: _TAKEN,
-        AsrEnded: _TAKEN,
-        ReplyEnded: _TAKEN,
+        AsrResult: _INTERRUPTED,
+        AsrEnded: _INTERRUPTED,
+        ReplyEnded: frozenset({Phase.ENDPOINTING}) | _OVER,
         TextTurn: frozenset({Phase.THINKING}),
         KeyPressed: _OVER,
-        Asked: _TAKEN,
+        Asked: frozenset({Phase.ENDPOINTING}) | _OVER,
         CallFailed: frozenset({Phase.CLOSED}),
-        Tick: _TAKEN,
+        Tick: _INTERRUPTED | {Phase.CLOSED},
     },
     Phase.INTERRUPTING: {
-        Speech: frozenset({Phase.PAUSED}) | _ANSWERING | _TAKEN,
-        AsrResult: _TAKEN | _ANSWERING,
-        AsrEnded: _TAKEN | _ANSWERING,
-        ReplyEnded: _TAKEN,
+        Speech: frozenset({Phase.PAUSED, Phase.HEARING}) | _KEPT | _INTERRUPTED,
+        AsrResult: frozenset({Phase.HEARING}),
+        AsrEnded: frozenset({Phase.HEARING}),
+        ReplyEnded: frozenset({Phase.HEARING}),
         TextTurn: frozenset({Phase.THINKING}),
         KeyPressed: _OVER,
-        Asked: _TAKEN | _ANSWERING,
-        InputClosed: _TAKEN | _ANSWERING,
+        Asked: frozenset({Phase.HEARING, Phase.ENDPOINTING, Phase.SPEAKING}) | _OVER,
+        InputClosed: _KEPT | _INTERRUPTED,
         CallFailed: frozenset({Phase.CLOSED}),
-        Tick: _TAKEN | _ANSWERING,
+        Tick: frozenset({Phase.HEARING, Phase.THINKING, Phase.CLOSED}),
     },
     Phase.PAUSED: {
-        Speech: _TAKEN | _ANSWERING,
-        AsrResult: _TAKEN | _ANSWERING,
-        AsrEnded: _TAKEN | _ANSWERING,
-        ReplyEnded: _TAKEN,
+        Speech: _KEPT | _INTERRUPTED,
+        AsrResult: frozenset({Phase.HEARING}) | _KEPT | _INTERRUPTED,
+        AsrEnded: frozenset({Phase.HEARING}) | _KEPT | _INTERRUPTED,
+        ReplyEnded: frozenset({Phase.HEARING, Phase.ENDPOINTING}),
         TextTurn: frozenset({Phase.THINKING}),
         KeyPressed: _OVER,
-        Asked: _TAKEN | _ANSWERING,
-        InputClosed: _TAKEN | _ANSWERING,
+        Asked: frozenset({Phase.HEARING, Phase.ENDPOINTING, Phase.SPEAKING}) | _OVER,
+        InputClosed: _KEPT | _INTERRUPTED,
         CallFailed: frozenset({Phase.CLOSED}),
-        Tick: _TAKEN | _ANSWERING,
+        Tick: frozenset({Phase.HEARING, Phase.ENDPOINTING, Phase.CLOSED}) | _KEPT,
     },
     Phase.CLOSED: {},
 }

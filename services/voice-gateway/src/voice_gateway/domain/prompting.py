@@ -32,7 +32,7 @@ def deadlines(state: CallState) -> list[int]:
     times = []
     if (due := _reprompt_due(state)) is not None:
         times.append(due)
-    if state.agenda.keys:
+    if state.agenda.keys and not _keys_wait(state):
         times.append(state.agenda.keys_until_ms)
     if not state.closing.too_long and state.tuning.conversation.farewell:
         times.append(_farewell_due(state))
@@ -54,11 +54,11 @@ def _farewell_due(state: CallState) -> int:
     return state.opened.at_ms + max(longest_ms - state.tuning.conversation.farewell_ms, longest_ms // 2)
 
 
-def tick(step: Step) -> None:
+def tick(step: Step, heard_samples: int) -> None:
     """Say or do what is due."""
     state = step.state
     if state.agenda.keys and step.now >= state.agenda.keys_until_ms:
-        commit_keys(step, 0)
+        commit_keys(step, heard_samples)
     if (due := _reprompt_due(state)) is not None and step.now >= due:
         state.agenda.reprompts += 1
         turns.speak(step, SpeakRequest(state.tuning.conversation.reprompt, 0))
@@ -89,8 +89,15 @@ def key_pressed(step: Step, event: KeyPressed) -> None:
         agenda.keys_until_ms = step.now + state.tuning.conversation.key_pause_ms
 
 
+def _keys_wait(state: CallState) -> bool:
+    return state.reply is not None and not answering.interruptible(state, state.reply)
+
+
 def commit_keys(step: Step, heard_samples: int) -> None:
-    """The keys pressed so far are a turn."""
+    """The keys pressed so far are a turn, once nothing is spoken that they may not stop."""
+    if _keys_wait(step.state):
+        step.state.agenda.keys_until_ms = step.now
+        return
     keys, step.state.agenda.keys = step.state.agenda.keys, ""
     if keys:
         take_typed(step, keys, heard_samples, rule="keys")
@@ -116,16 +123,17 @@ def hold(step: Step, heard_samples: int) -> None:
     if state.agenda.held:
         return
     reply = state.reply
-    if reply is not None and state.phase in (Phase.INTERRUPTING, Phase.PAUSED):
-        overlap.forget(step)
     state.agenda.held = True
+    step.do(ResetSpeech())
+    if reply is not None and state.phase in (Phase.INTERRUPTING, Phase.PAUSED):
+        # It does not go on: an answer that stood still keeps its place.
+        overlap.forget(step)
     if reply is not None and reply.released and reply.paused is None:
         answering.pause(step, reply, heard_samples)
     elif state.phase is Phase.HEARING:
         if (utterance := state.open_utterance()) and not utterance.paused:
             utterance.speech_end_ms = step.now
         utterances.end(step, "hold")
-    step.do(ResetSpeech())
 
 
 def unhold(step: Step) -> None:

@@ -138,7 +138,7 @@ def _dispatch(step: Step, event: Event) -> None:
         case Played():
             answering.played(step.state, event)
         case InputClosed():
-            _input_closed(step)
+            _input_closed(step, event)
         case (
             ReplyStarted()
             | ReplyTextDone()
@@ -158,7 +158,7 @@ def _dispatch(step: Step, event: Event) -> None:
         case CallFailed():
             turns.end(step, event.reason, event.message, retryable=event.retryable)
         case Tick():
-            _tick(step)
+            _tick(step, event)
         case _:
             assert_never(event)
 
@@ -186,7 +186,7 @@ def _drain(step: Step, event: DrainRequested) -> None:
         turns.listen(step)
 
 
-def _tick(step: Step) -> None:
+def _tick(step: Step, event: Tick) -> None:
     state, now = step.state, step.now
     if now >= state.opened.at_ms + state.policy.max_call_ms:
         turns.too_long(step)
@@ -203,12 +203,12 @@ def _tick(step: Step) -> None:
             utterance.ended_by = "final_timeout"
             utterances.done(step, utterance)
     if state.reply is not None:
-        overlap.recognition_over(step)
-        overlap.tick(step)
+        overlap.recognition_over(step, event.heard_samples)
+        overlap.tick(step, event.heard_samples)
     else:
         utterances.settle(step)
     if state.phase is not Phase.CLOSED:
-        prompting.tick(step)
+        prompting.tick(step, event.heard_samples)
 
 
 # ---- the caller -----------------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def _asr_ended(step: Step, event: AsrEnded) -> None:
         step.do(SendEvent(turn, EventKind.ERROR, event.message, event.reason, event.retryable))
     utterances.done(step, utterance)
     if step.state.reply is not None:
-        overlap.recognition_over(step)
+        overlap.recognition_over(step, event.heard_samples)
     else:
         utterances.settle(step)
 
@@ -295,18 +295,23 @@ def _commit_audio(step: Step, heard_samples: int) -> None:
         utterances.end(step, "commit")
 
 
-def _input_closed(step: Step) -> None:
+def _input_closed(step: Step, event: InputClosed) -> None:
     state = step.state
     state.closing = replace(state.closing, input_closed=True)
+    # Nobody is left to take the call off hold.
+    prompting.unhold(step)
     utterance = state.open_utterance()
     if utterance is not None and not utterance.paused:
         utterance.speech_end_ms = step.now
     if state.phase is Phase.HEARING:
         utterances.end(step, "end_of_audio")
     elif state.phase in OVER_ANSWER and utterance is not None and state.reply is not None:
-        overlap.input_closed(step, utterance, state.reply)
+        overlap.input_closed(step, utterance, state.reply, event.heard_samples)
     elif state.phase is Phase.LISTENING:
-        turns.close(step)
+        if state.agenda.keys:
+            prompting.commit_keys(step, event.heard_samples)
+        else:
+            turns.close(step)
 
 
 # ---- the answer -----------------------------------------------------------------------------------------------------

@@ -41,7 +41,10 @@ def listen(step: Step) -> None:
     else:
         state.phase = Phase.LISTENING
         agenda.idle_since_ms = step.now
-        if closing.input_closed:
+        if agenda.keys:
+            # They are a turn that is not over.
+            step.do(SendEvent(state.turn + 1, EventKind.LISTENING))
+        elif closing.input_closed:
             close(step)
         elif closing.drain_until_ms is not None:
             end(step, "DRAINING", "The gateway is about to stop; call again.", retryable=True)
