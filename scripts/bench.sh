@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
-# Every measurement that the documents quote, in one run: about sixteen minutes on two cores. Nothing is asserted.
-# Usage: scripts/bench.sh [gateway|heard|echo|hearing|engines] [arguments of the benchmark]
+# Every measurement that the documents quote, in one run: about twenty minutes on two cores. Nothing is asserted.
+# Usage: scripts/bench.sh [gateway|barge_in|turns|heard|echo|hearing|engines] [arguments of the benchmark]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p out
 gateway() { .venv/bin/python -m bench.gateway --json out/bench-gateway.json "$@"; }
+barge_in() { .venv/bin/python -m bench.barge_in --json out/bench-barge-in.json "$@"; }
+turns() { .venv/bin/python -m bench.turns --json out/bench-turns.json "$@"; }
 heard() { .venv/bin/python -m bench.heard --json out/bench-heard.json "$@"; }
 echo_rooms() { .venv/bin/python -m bench.echo "$@"; }
 engines() { .venv/bin/python -m speech_worker.bench "$@"; }
 hearing() { .venv/bin/python -m bench.voice_activity "$@"; }
 case ${1:-all} in
   gateway) shift; gateway "$@" ;;
+  barge_in) shift; barge_in "$@" ;;
+  turns) shift; turns "$@" ;;
   heard) shift; heard "$@" ;;
   echo) shift; echo_rooms "$@" ;;
   engines) shift; engines "$@" ;;
   hearing) shift; hearing "$@" ;;
-  all) gateway; heard; echo_rooms; hearing; engines ;;
-  *) echo "usage: scripts/bench.sh [gateway|heard|echo|hearing|engines]" >&2; exit 2 ;;
+  all) gateway; barge_in; turns; heard; echo_rooms; hearing; engines ;;
+  *) echo "usage: scripts/bench.sh [gateway|barge_in|turns|heard|echo|hearing|engines]" >&2; exit 2 ;;
 esac

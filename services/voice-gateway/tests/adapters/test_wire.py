@@ -195,7 +195,10 @@ def test_a_capability_of_a_later_contract_makes_no_difference() -> None:
         (pb.ClientMessage(), "A message without content was received; exactly one of its fields must be set."),
         (
             pb.ClientMessage(control=pb.Control()),
-            "control.kind is 0; allowed is CONTROL_INTERRUPT, CONTROL_COMMIT_AUDIO, CONTROL_CANCEL, CONTROL_PING.",
+            (
+                "control.kind is 0; allowed is CONTROL_INTERRUPT, CONTROL_COMMIT_AUDIO, CONTROL_PAUSE, CONTROL_RESUME, "
+                "CONTROL_CANCEL, CONTROL_PING."
+            ),
         ),
     ],
 )

@@ -10,11 +10,15 @@ from voice_gateway.application.config import CallConfig
 from voice_gateway.application.messages import AudioOut, EventKind, Hello
 from voice_gateway.domain.apology import ApologyConfig
 from voice_gateway.domain.earcon import earcon
+from voice_gateway.domain.errors import BackendUnavailable
+from voice_gateway.domain.policy import SpeculationPolicy, TurnPolicy
 from voice_gateway.testing.backends import LlmScript, TtsScript
 from voice_gateway.testing.world import APOLOGY_SAMPLE, Caller, FakeAudioTools, World
 
 SORRY = ApologyConfig()
 FAST = CallConfig(
+    # An answer begun early is a second try: here, every request counts.
+    turn=TurnPolicy(speculation=SpeculationPolicy(enabled=False)),
     llm=replace(CallConfig().llm, first_token_timeout_ms=2_000, token_timeout_ms=1_000),
     tts=replace(CallConfig().tts, first_audio_timeout_ms=1_500),
 )
@@ -175,5 +179,56 @@ def test_a_caller_who_speaks_over_an_apology_stops_it_and_it_counts_as_far_as_he
             assert heard.cut
             assert SORRY.llm.startswith(heard.text)
             assert 0 < len(heard.text) < len(SORRY.llm)
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(
+    ("llm", "tts"),
+    [
+        (LlmScript(fail_after_tokens=0), TtsScript()),
+        (LlmScript(stall_after_tokens=0), TtsScript()),
+        (LlmScript(), TtsScript(mute=True)),
+    ],
+)
+def test_a_guess_that_fails_is_not_apologised_for_but_the_answer_is_once(llm: LlmScript, tts: TtsScript) -> None:
+    async def scenario() -> None:
+        speculation = replace(FAST.turn.speculation, enabled=True)
+        world = world_with(llm, tts, replace(FAST, turn=replace(FAST.turn, speculation=speculation)))
+        async with world.call() as caller:
+            await asked(world, caller)
+            assert runs(played(caller)) == [APOLOGY_SAMPLE]
+            apologies = [count for name, count in world.telemetry.counts.items() if "apologised" in name]
+            assert apologies == [1]
+            assert caller.transport.events().count("error") == 1
+
+    run_virtual(scenario())
+
+
+def test_a_voice_that_fails_only_for_a_guess_speaks_the_answer() -> None:
+    async def scenario() -> None:
+        speculation = replace(FAST.turn.speculation, enabled=True)
+        config = replace(FAST, turn=replace(FAST.turn, speculation=speculation))
+        world = world_with(LlmScript(first_token_ms=20), TtsScript(fail_on_phrase=0, first_chunk_ms=10), config)
+        async with world.call() as caller:
+            await asked(world, caller)
+            assert len(world.log.of("llm_request")) == 2, "a guess, and the answer"
+            assert runs(played(caller)) == [b"\2\0"]
+            assert "apologised_tts_speech" not in world.telemetry.counts
+            assert "error" not in caller.transport.events()
+
+    run_virtual(scenario())
+
+
+def test_a_recogniser_that_fails_before_a_word_is_apologised_for() -> None:
+    async def scenario() -> None:
+        world = world_with()
+        world.asr.refuse = BackendUnavailable("asr", "Gone.")
+        async with world.call() as caller:
+            await asked(world, caller)
+            assert runs(played(caller)) == [APOLOGY_SAMPLE]
+            assert caller.transport.answer(1) == SORRY.asr
+            assert world.telemetry.counts["apologised_asr_speech"] == 1
+            assert world.log.of("llm_request") == []
 
     run_virtual(scenario())

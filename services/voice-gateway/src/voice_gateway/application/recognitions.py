@@ -24,6 +24,8 @@ CLOSING_TIMEOUT_S = 1.0
 SCORED_MS = 8_000
 """Audio that an end-of-turn model looks at: Smart Turn's window."""
 
+SCORED_HZ = 16_000
+
 RecognitionAction = OpenAsr | FlushAsr | FinalizeAsr | CloseAsr | ScoreTurn
 
 
@@ -44,6 +46,7 @@ class Recognitions:
         self._hearing = hearing
         self._call_id = call_id
         self._turn_model = services.turn_model
+        self._tools = services.tools
         self._telemetry = services.telemetry
         self.understanding = understanding
         self._post = post
@@ -108,6 +111,8 @@ class Recognitions:
         """Where the model can't tell in time, the rules decide without it."""
         audio = self._hearing.log
         pcm = audio.read(max(audio.start, audio.end - SCORED_MS * rate_hz // 1000), audio.end)
+        if (resampler := self._tools.resampler(rate_hz, SCORED_HZ)) is not None:
+            pcm = resampler.process(pcm) + resampler.flush()
         try:
             complete = await model.score(pcm)
         except EndOfTurnUnknown:

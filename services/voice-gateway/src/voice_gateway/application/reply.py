@@ -110,8 +110,7 @@ class Reply:
         except BackendError as error:
             await self._report_trouble(error)
             await self._cut(self._phrasing.flush())
-            speculative = self._held_text is not None
-            if not speculative and not self._record.ends_sentence() and (phrase := await self._apology("llm")):
+            if not self._record.ends_sentence() and (phrase := await self._apology("llm")):
                 await self._phrases.put(phrase)
         await self._phrases.put(None)
 
@@ -155,9 +154,11 @@ class Reply:
             await self._phrases.put(await self._record.add(phrase))
 
     async def _apology(self, kind: BackendKind) -> Phrase | None:
-        """An apology as a phrase of the answer, its text told; None where none is to be heard."""
-        current = self._downlink.is_current(self._order.generation)
-        if not current or (clip := self._apologies.take(kind)) is None:
+        """An apology as a phrase of the answer, its text told; None where none is to be heard. A guess that fails is
+        not apologised for: it is given up, and the answer made anew when the turn is over.
+        """
+        heard = self._held_text is None and self._downlink.is_current(self._order.generation)
+        if not heard or (clip := self._apologies.take(kind)) is None:
             return None
         if not clip.text:
             return Phrase(NO_WORDS, "", clip)
