@@ -272,6 +272,22 @@ async def test_errors_of_the_server(
     assert str(sent.value) == str(raised.value)
 
 
+async def test_a_refusal_that_meets_a_write_keeps_its_status() -> None:
+    """At whatever moment it comes: 50 refusals, each in the midst of audio that is being sent."""
+
+    async def handle(riva: ScriptedRiva, context: Any) -> None:
+        for _ in range(riva.calls % 10):
+            await riva.read(context)
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+
+    async with connected(ScriptedRiva(handle)) as asr:
+        for _ in range(50):
+            with pytest.raises(BackendError) as raised:
+                async with asr.open(REQUEST) as stream:
+                    await send_for_ever(stream, CHUNK)
+            assert raised.value.detail == "RESOURCE_EXHAUSTED: full"
+
+
 async def test_sending_after_the_server_has_ended_well() -> None:
     async def handle(riva: ScriptedRiva, context: Any) -> None:
         await riva.read(context)

@@ -5,6 +5,7 @@ Message classes and stubs are those of nvidia-riva-client; its blocking helpers 
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -29,6 +30,9 @@ from voice_gateway.domain.errors import BackendError
 
 FIRST_PASS_END = 1.0
 """Stability of an interim result that marks the first pass of Riva's two-pass end of utterance (riva_asr.proto)."""
+
+STATUS_TIMEOUT_S = 1.0
+"""A refused write is known a moment before the status that explains it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,22 +160,39 @@ class RivaAsrStream:
     async def _write(self, message: Any, *, timeout_s: float, waited_for: str) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                await self._call.write(message)
+                await self._write_whole(message)
         except TimeoutError:
             raise self._fail(timed_out("asr", waited_for)) from None
-        except grpc.aio.AioRpcError as error:
-            raise self._failure or self._mapped(error) from error
-        except asyncio.InvalidStateError as error:
-            # grpc.aio's answer to a write after the call's end, or after our own half-close.
+        except (asyncio.InvalidStateError, grpc.aio.InternalError) as error:
             raise await self._ended(str(error)) from error
         except asyncio.CancelledError:
             if really_cancelled():
                 raise
             raise self._failure or broken_off("asr", "cancelled here") from None
 
+    async def _write_whole(self, message: Any) -> None:
+        """Write without losing the status that ends the call.
+
+        A public `write()` that meets a call the server has just ended replaces the server's status by INTERNAL, for
+        the reader too: a server with no room would look like one that is broken (seen with grpcio 1.85). This does
+        what `write()` does, without that. Raises `InvalidStateError` after the call's end or our own half-close, and
+        grpc.aio's `InternalError` where the end came first by a moment.
+        """
+        call = self._call
+        await call._metadata_sent.wait()
+        if call.done() or call._done_writing_flag:
+            raise asyncio.InvalidStateError("The stream is over, or was half-closed.")
+        try:
+            await call._cython_call.send_serialized_message(message.SerializeToString())
+        except asyncio.CancelledError:
+            call.cancel()  # half a message may have been sent
+            raise
+
     async def _ended(self, detail: str) -> BackendError:
-        if self._failure is None and self._call.done():
-            return await finished_error(self._call, self._mapped) or broken_off("asr", detail)
+        if self._failure is None and not self._call._done_writing_flag:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STATUS_TIMEOUT_S):
+                    return await finished_error(self._call, self._mapped) or broken_off("asr", detail)
         return self._failure or broken_off("asr", detail)
 
     def _fail(self, failure: BackendError) -> BackendError:

@@ -1,7 +1,8 @@
 """Speech synthesis by Riva's `SynthesizeOnline`, one call for each phrase.
 
-The RPC was server-streaming up to client 2.24 and is bidirectional since; one request message followed by half-close is
-the same on the wire for both, so old and new servers work.
+The RPC was server-streaming up to client 2.24 and is bidirectional since. It is called as server-streaming: one request
+message followed by half-close is the same on the wire for both, so old and new servers work. It also has no write that
+could race with a refusal, whose status grpc.aio would then replace by INTERNAL (grpcio 1.85).
 """
 
 import asyncio
@@ -11,12 +12,14 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from riva.client.proto import riva_audio_pb2, riva_tts_pb2, riva_tts_pb2_grpc
+from riva.client.proto import riva_audio_pb2, riva_tts_pb2
 
 from voice_gateway.adapters.riva_channels import ChannelPool, RivaEndpoint
 from voice_gateway.adapters.riva_errors import backend_error, broken_off, garbled, really_cancelled, timed_out
 from voice_gateway.application.ports import SpeechChunk, SpokenWord, TtsRequest
 from voice_gateway.domain.errors import BackendError
+
+METHOD = "/nvidia.riva.tts.RivaSpeechSynthesis/SynthesizeOnline"
 
 
 class RivaTts:
@@ -40,12 +43,10 @@ class RivaTts:
         """Start one phrase. Riva finds the model by language and voice, so `request.model` is not sent. Raises
         `BackendError`, also from the iteration.
         """
-        with self.pool.lease() as stub:
-            call = stub.SynthesizeOnline(metadata=self._metadata)
-            phrase = _Phrase(call, request)
+        with self.pool.lease() as synthesize_online:
+            call = synthesize_online(self._message(request), metadata=self._metadata)
             try:
-                await phrase.start(self._message(request))
-                yield phrase
+                yield _Phrase(call, request)
             finally:
                 call.cancel()
 
@@ -77,23 +78,6 @@ class _Phrase:
         self._words: list[SpokenWord] = []
         self._durations: list[float] = []
         self._spoken_text = request.text
-
-    async def start(self, message: Any) -> None:
-        """Send the request and half-close."""
-        try:
-            async with asyncio.timeout(self._request.first_audio_timeout_ms / 1000):
-                await self._call.write(message)
-                await self._call.done_writing()
-        except TimeoutError:
-            raise timed_out("tts", "take the text") from None
-        except grpc.aio.AioRpcError as error:
-            raise self._mapped(error) from error
-        except asyncio.InvalidStateError as error:
-            raise broken_off("tts", str(error)) from error
-        except asyncio.CancelledError:
-            if really_cancelled():
-                raise
-            raise broken_off("tts", "cancelled here") from None
 
     def __aiter__(self) -> AsyncIterator[SpeechChunk]:
         return self
@@ -153,7 +137,11 @@ class _Phrase:
 
 
 def _make_stub(channel: grpc.aio.Channel) -> Any:
-    return riva_tts_pb2_grpc.RivaSpeechSynthesisStub(channel)
+    return channel.unary_stream(
+        METHOD,
+        request_serializer=riva_tts_pb2.SynthesizeSpeechRequest.SerializeToString,
+        response_deserializer=riva_tts_pb2.SynthesizeSpeechResponse.FromString,
+    )
 
 
 def predicted_words(text: str, durations: Sequence[float], *, audio_ms: float) -> tuple[SpokenWord, ...]:
