@@ -1,12 +1,14 @@
 """Timelines of replayed calls: what becomes a span, a mark or a row, also of things that are not known yet."""
 
+import random
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, cast
 
 from gateway_turns import Talk
-from gateway_walks import WALKS, Walk
+from gateway_walks import walked
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from voice_gateway.application.timeline import RULES, Lane, Span, Timeline, described, timeline
 from voice_gateway.domain.actions import StartReply
@@ -17,8 +19,6 @@ from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.recording import Head, Recording, Words
 from voice_gateway.domain.replay import Replay, Step, replay
 from voice_gateway.domain.turn import TurnMachine
-
-Steps = list[tuple[int, tuple[object, ...]]]
 
 
 def replayed(happened: list[tuple[int, Event]], *, words: Words = Words.FULL) -> Replay:
@@ -80,15 +80,15 @@ def test_a_redacted_call_shows_how_many_words_there_were() -> None:
     assert len(shown.turns) == 1
 
 
-@given(WALKS)
+@given(st.integers(0, 2**32))
 @settings(max_examples=100, deadline=None)
-def test_any_life_can_be_shown(steps: Steps) -> None:
-    walk = Walk()
-    walk.start()
-    for wait_ms, step in steps:
-        walk.step(wait_ms, step)
-    shown = timeline(replayed(walk.history))
-    assert len(shown.rows) == len(walk.history)
+def test_any_life_can_be_shown(seed: int) -> None:
+    walk = walked(random.Random(seed))
+    journal = Journal.of(walk.unborn())
+    for now, event in walk.happened:
+        journal.record(now, event)
+    shown = timeline(replay(Recording(Head(words=Words.FULL), journal)))
+    assert len(shown.rows) == len(walk.happened)
     for each in shown.lanes:
         assert each.name != "other", "every event and action of today has its place"
         assert all(shown.begin_ms <= span.start_ms <= span.end_ms <= shown.end_ms for span in each.spans)

@@ -38,7 +38,7 @@ from voice_gateway.domain.events import (
     SpeechEdge,
 )
 from voice_gateway.domain.phases import TRANSITIONS, Phase, diagram
-from voice_gateway.domain.policy import TurnPolicy
+from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
 from voice_gateway.domain.turns import MAX_QUEUED_SPEECH
 
 ANSWER = ("Once upon a time", "there was a harbour.")
@@ -366,6 +366,22 @@ def test_a_drain_ends_an_idle_call_at_once() -> None:
     assert only(EndCall, actions)[0].reason == "DRAINING"
 
 
+def test_a_farewell_that_is_configured_late_is_spoken_before_a_drain_ends_the_call() -> None:
+    parting = ConversationPolicy(farewell="Goodbye.")
+    talk = Talk(TurnPolicy(max_call_ms=20_000), conversation=parting)
+    talk.says("tell me a story")
+    talk.answers(*ANSWER)
+    talk.after(10_000)
+    tuning = talk.machine.state.tuning
+    talk.tell(Retuned(tuning.policy, "", tuning.history_tokens))
+    talk.answer_ends()
+    talk.tell(Retuned(tuning.policy, "", tuning.history_tokens, parting))
+    talk.tell(DrainRequested(talk.now + 5_000))
+    assert [order.text for order in talk.all(SpeakVerbatim)] == ["Goodbye."]
+    talk.answers("Goodbye.")
+    assert only(EndCall, talk.answer_ends())[0].reason == "CALL_TOO_LONG"
+
+
 def test_a_drain_lets_the_turn_finish() -> None:
     talk = speaking()
     talk.tell(DrainRequested(talk.now + 20_000))
@@ -410,7 +426,9 @@ def test_a_failure_of_the_call_ends_it_and_its_requests() -> None:
     actions = talk.tell(CallFailed("SLOW_CONSUMER", "The caller does not take its audio.", retryable=True))
     assert isinstance(actions[0], CancelReply)
     assert only(CloseAsr, actions)
-    assert only(SendEvent, actions)[0].fatal
+    assert [event.kind for event in only(SendEvent, actions)] == [EventKind.END_OF_TURN, EventKind.ERROR]
+    assert only(SendEvent, actions)[1].fatal
+    assert only(ReportTurn, actions)[0].report.outcome == "cut_off"
     assert isinstance(actions[-1], EndCall)
 
 

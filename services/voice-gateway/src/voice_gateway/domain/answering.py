@@ -179,6 +179,16 @@ def ended(step: Step, reply: ReplyState) -> None:
     _remember(step, reply)
 
 
+def cut_off(step: Step, reply: ReplyState, heard_samples: int) -> None:
+    """The call ends while the answer is under way."""
+    step.state.generation += 1
+    heard = reply.paused.at_sample if reply.paused else heard_samples
+    report = turn_reports.report(reply, "cut_off", step.now, heard_samples=heard)
+    step.do(CancelReply(reply.turn, step.state.generation), SendEvent(reply.turn, EventKind.END_OF_TURN))
+    step.do(ReportTurn(report))
+    step.state.reply = None
+
+
 def _remember(step: Step, reply: ReplyState) -> None:
     state = step.state
     state.reply = None

@@ -65,7 +65,8 @@ TRANSITIONS: dict[Phase, dict[type[Event], frozenset[Phase]]] = {
         KeyPressed: frozenset({Phase.THINKING}),
         SpeakRequest: frozenset({Phase.THINKING}),
         InputClosed: frozenset({Phase.THINKING, Phase.CLOSED}),
-        DrainRequested: frozenset({Phase.CLOSED}),
+        # A farewell comes first where one was configured only now that the call comes near its longest length.
+        DrainRequested: frozenset({Phase.THINKING, Phase.CLOSED}),
         CallFailed: frozenset({Phase.CLOSED}),
         Tick: frozenset({Phase.THINKING, Phase.CLOSED}),
     },

@@ -22,7 +22,7 @@ class TurnReport:
     "end_of_audio" or "text"; "speak" where a text was spoken without a question.
     """
     outcome: str
-    """"answered", "interrupted", "failed" or "empty"."""
+    """"answered", "interrupted", "failed", "empty", or "cut_off" by the end of the call."""
     stages: tuple[Stage, ...] = ()
     heard_samples: int = 0
     interruption_ms: float | None = None

@@ -189,10 +189,11 @@ def _drain(step: Step, event: DrainRequested) -> None:
 def _tick(step: Step, event: Tick) -> None:
     state, now = step.state, step.now
     if now >= state.opened.at_ms + state.policy.max_call_ms:
-        turns.too_long(step)
+        turns.too_long(step, event.heard_samples)
         return
     if state.closing.drain_until_ms is not None and now >= state.closing.drain_until_ms:
-        turns.end(step, "DRAINING", "The gateway is about to stop; call again.", retryable=True)
+        message = "The gateway is about to stop; call again."
+        turns.end(step, "DRAINING", message, retryable=True, heard_samples=event.heard_samples)
         return
     for utterance in state.utterances:
         if utterance.done:

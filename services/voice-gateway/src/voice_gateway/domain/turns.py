@@ -5,7 +5,6 @@ from dataclasses import replace
 from voice_gateway.domain import answering, drafts
 from voice_gateway.domain.actions import (
     AdoptReply,
-    CancelReply,
     Canned,
     CloseAsr,
     EndCall,
@@ -113,22 +112,20 @@ def drop_utterances(step: Step) -> None:
     state.utterances = []
 
 
-def too_long(step: Step) -> None:
+def too_long(step: Step, heard_samples: int) -> None:
     """The call has reached its longest length."""
-    end(step, "CALL_TOO_LONG", _limit_sentence(step), retryable=False)
+    end(step, "CALL_TOO_LONG", _limit_sentence(step), retryable=False, heard_samples=heard_samples)
 
 
 def _limit_sentence(step: Step) -> str:
     return f"The call reached its limit of {step.state.policy.max_call_ms // 1000} seconds."
 
 
-def end(step: Step, reason: str, message: str, *, retryable: bool) -> None:
-    """End the call for a reason."""
-    state = step.state
-    turn = state.reply.turn if state.reply else state.turn
-    if state.reply is not None:
-        state.generation += 1
-        step.do(CancelReply(turn, state.generation))
+def end(step: Step, reason: str, message: str, *, retryable: bool, heard_samples: int = 0) -> None:
+    """End the call for a reason, and the turn under way with it."""
+    turn = step.state.turn
+    if step.state.reply is not None:
+        answering.cut_off(step, step.state.reply, heard_samples)
     step.do(SendEvent(turn, EventKind.ERROR, message, reason, retryable, fatal=True))
     close(step, EndCall(reason, message, retryable))
 
