@@ -8,7 +8,7 @@ gateway() { .venv/bin/python -m bench.gateway --json out/bench-gateway.json "$@"
 barge_in() { .venv/bin/python -m bench.barge_in --json out/bench-barge-in.json "$@"; }
 turns() { .venv/bin/python -m bench.turns --json out/bench-turns.json "$@"; }
 heard() { .venv/bin/python -m bench.heard --json out/bench-heard.json "$@"; }
-echo_rooms() { .venv/bin/python -m bench.echo "$@"; }
+echo_rooms() { .venv/bin/python -m bench.echo "$@"; .venv/bin/python -m bench.echo_sound; }
 engines() { .venv/bin/python -m speech_worker.bench "$@"; }
 hearing() { .venv/bin/python -m bench.voice_activity "$@"; }
 case ${1:-all} in

@@ -91,6 +91,8 @@ class InterruptionSettings(Section):
     """Words that stop an answer, beside those that always or never do."""
     echo_similarity: float = setting(_INTERRUPTION.echo_similarity, ge=0, le=1)
     """What is recognised counts as an echo of the answer from this similarity on; 1 is nearly off."""
+    echo_sound: float = setting(_INTERRUPTION.echo_sound, ge=0, le=1)
+    """From this likeness on to what is played, a sound does not pause the answer before words tell; 1 is off."""
     always: str = setting("", allowed=PHRASES)
     """Phrases that stop an answer at once, beside the language's own ("stop", "wait", ...)."""
     never: str = setting("", allowed=PHRASES)

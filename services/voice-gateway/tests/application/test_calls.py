@@ -8,7 +8,7 @@ from voice_gateway.testing.backends import AsrScript, LlmScript
 from voice_gateway.testing.world import ALL_CAPABILITIES, World
 
 LONG = "Once upon a time there was a small harbour. " * 8
-NOISE = {1: ""}
+NOISE = {4_096: ""}
 """Sound of this sample value is speech to the detector and has no words to the recogniser."""
 
 
@@ -99,11 +99,54 @@ def test_a_cough_over_the_answer_does_not_stop_it() -> None:
             await caller.speak(800)
             await caller.listen_for(EventKind.SPEAKING)
             await caller.silence(500)
-            await caller.speak(140, sample=b"\x01\x00")
+            await caller.speak(140, sample=b"\x00\x10")
             await caller.listen_for(EventKind.END_OF_TURN)
             ducks = [i.message.gain_db for i in caller.transport.received if isinstance(i.message, PlaybackOut)]
             assert ducks == [-15.0, 0.0]
             assert caller.call.machine.state.history[-1] == Message(Role.ASSISTANT, LONG.strip())
+
+    run_virtual(scenario())
+
+
+def test_what_is_played_and_heard_again_does_not_even_duck_the_answer() -> None:
+    """The first phrase of the fake voice has samples of 1: this microphone records just that."""
+
+    async def scenario() -> None:
+        world = World(
+            asr=AsrScript(transcripts=["tell me a story"], meanings={1: "once upon a time"}),
+            llm=LlmScript(replies=[LONG]),
+        )
+        async with world.call(Hello(capabilities=frozenset({Capability.PLAYBACK_CONTROL}))) as caller:
+            await caller.speak(800)
+            await caller.listen_for(EventKind.SPEAKING)
+            await caller.silence(500)
+            await caller.speak(600, sample=b"\x01\x00")
+            await caller.listen_for(EventKind.END_OF_TURN)
+            assert not [item for item in caller.transport.received if isinstance(item.message, PlaybackOut)]
+            assert caller.call.machine.state.history[-1] == Message(Role.ASSISTANT, LONG.strip())
+
+    run_virtual(scenario())
+
+
+def test_a_caller_who_speaks_over_the_echo_is_heard_and_the_echo_is_not() -> None:
+    """The loudspeaker is heard without a pause, so that no new speech begins where the caller does."""
+    meanings = {1: "once upon a time", 4_096: "what time is it"}
+
+    async def scenario() -> None:
+        world = World(asr=AsrScript(transcripts=["tell me a story"], meanings=meanings), llm=LlmScript(replies=[LONG]))
+        async with world.call(Hello(capabilities=frozenset({Capability.PLAYBACK_CONTROL}))) as caller:
+            await caller.speak(800)
+            await caller.listen_for(EventKind.SPEAKING)
+            await caller.silence(500)
+            await caller.speak(600, sample=b"\x01\x00")
+            began_ms = await caller.speak(900, sample=b"\x00\x10") - 900
+            await caller.listen_for(EventKind.END_OF_TURN)
+            flushed = next(item for item in caller.transport.received if isinstance(item.message, PlaybackOut))
+            assert 0 < flushed.at_ms - began_ms <= 400
+            await caller.listen_for(EventKind.PROCESSING)
+            heard = caller.asr.audio[-1]
+            assert heard.count(b"\x00\x10") == 900 * 16, "all that the caller says"
+            assert heard.count(b"\x01\x00") <= 300 * 16, "and of the echo what may be the caller's beginning"
 
     run_virtual(scenario())
 

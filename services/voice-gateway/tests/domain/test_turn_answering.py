@@ -21,6 +21,7 @@ from voice_gateway.domain.actions import (
     SpeakVerbatim,
     StartReply,
 )
+from voice_gateway.domain.echo import POSSIBLE_ECHO
 from voice_gateway.domain.events import (
     Ask,
     AudioReady,
@@ -35,6 +36,7 @@ from voice_gateway.domain.events import (
     ReplyTextDone,
     ReplyTrouble,
     Retuned,
+    Speech,
     SpeechEdge,
 )
 from voice_gateway.domain.phases import TRANSITIONS, Phase, diagram
@@ -354,6 +356,83 @@ def test_where_answers_are_uninterruptible_speech_over_them_is_not_ducked() -> N
     talk.starts_speaking()
     assert not talk.all(CancelReply)
     assert not talk.all(SendPlayback)
+
+
+# ---- the answer's own echo ------------------------------------------------------------------------------------------
+
+
+def echoes(talk: Talk, likeness: float) -> None:
+    """200 ms of a sound that is so much like what is played."""
+    talk.tell(Speech(SpeechEdge.STARTED, talk.now * 16, talk.now, echo=likeness))
+    talk.after(100)
+    talk.tell(Speech(SpeechEdge.CONFIRMED, talk.now * 16, talk.now, echo=likeness))
+
+
+def test_a_sound_that_is_like_the_answer_neither_ducks_nor_pauses_it() -> None:
+    talk = speaking()
+    echoes(talk, 0.7)
+    talk.interim("once upon a time there", echo=0.95)
+    talk.after(2_000)
+    assert not talk.all(SendPlayback)
+    assert not talk.all(PauseReply)
+    talk.edge(SpeechEdge.PAUSED)
+    talk.after(400)
+    talk.edge(SpeechEdge.ENDED)
+    talk.final("once upon a time there was", echo=0.95)
+    assert talk.phase() is Phase.SPEAKING
+    assert not talk.all(CancelReply)
+
+
+def test_a_single_word_is_an_echo_where_the_sound_is_one_too() -> None:
+    """By the words alone it is too short to tell."""
+    talk = speaking()
+    echoes(talk, 0.7)
+    talk.interim("once", echo=POSSIBLE_ECHO)
+    assert not talk.all(CancelReply)
+    other = speaking()
+    echoes(other, 0.0)
+    other.interim("once", echo=POSSIBLE_ECHO)
+    assert other.all(CancelReply)
+
+
+def test_words_over_an_echo_stop_the_answer() -> None:
+    talk = speaking()
+    echoes(talk, 0.7)
+    talk.interim("what time is it")
+    assert talk.all(CancelReply)
+    assert talk.phase() is Phase.HEARING
+
+
+def test_a_caller_who_speaks_over_an_echo_has_an_utterance_without_it() -> None:
+    talk = speaking()
+    echoes(talk, 0.7)
+    talk.interim("once upon a", echo=0.9)
+    echo = talk.machine.state.utterance
+    actions = [*talk.edge(SpeechEdge.STARTED), *talk.edge(SpeechEdge.CONFIRMED)]
+    assert only(CloseAsr, actions) == [CloseAsr(echo)]
+    assert talk.machine.state.utterance == echo + 1
+    assert talk.phase() is Phase.PAUSED
+    talk.edge(SpeechEdge.PAUSED)
+    talk.edge(SpeechEdge.ENDED)
+    talk.final("what time is it")
+    assert talk.finals()[-1] == "what time is it"
+
+
+def test_a_sound_that_turns_out_to_be_an_echo_is_ducked_no_longer() -> None:
+    talk = speaking()
+    talk.edge(SpeechEdge.STARTED)
+    talk.after(100)
+    talk.tell(Speech(SpeechEdge.CONFIRMED, talk.now * 16, talk.now, echo=0.7))
+    assert [(each.verb, each.gain_db) for each in talk.all(SendPlayback)] == [
+        (PlaybackVerb.DUCK, -15.0),
+        (PlaybackVerb.DUCK, 0.0),
+    ]
+
+
+def test_a_sound_that_is_hardly_like_the_answer_is_speech() -> None:
+    talk = speaking()
+    echoes(talk, 0.5)
+    assert talk.phase() is Phase.PAUSED
 
 
 # ---- the end of calls -----------------------------------------------------------------------------------------------

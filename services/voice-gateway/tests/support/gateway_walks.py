@@ -222,7 +222,8 @@ class Walk:
 
     def _speech(self, dice: random.Random) -> None:
         apt = list(EDGES[self.shell.detector])
-        self.feed(self.shell.speech(dice.choice(apt) if dice.random() < 0.97 else dice.choice(list(SpeechEdge))))
+        edge = dice.choice(apt) if dice.random() < 0.97 else dice.choice(list(SpeechEdge))
+        self.feed(replace(self.shell.speech(edge), echo=0.9 if dice.random() < 0.1 else 0.0))
 
     def _recognition(self, dice: random.Random) -> None:
         shell = self.shell

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from voice_gateway.adapters.echo_sound import likeness
 from voice_gateway.adapters.resampler import PolyphaseResampler
 from voice_gateway.adapters.webrtc_vad import WebRtcVad
 from voice_gateway.application.ports import VoiceActivity
@@ -28,3 +29,7 @@ class LocalAudioTools:
         """The same audio, louder or quieter; what would overflow is clipped."""
         samples = np.frombuffer(pcm, dtype="<i2").astype(np.float32) * np.float32(10.0 ** (gain_db / 20.0))
         return bytes(np.clip(samples, -32_768, 32_767).astype("<i2").tobytes())
+
+    def likeness(self, heard: bytes, heard_hz: int, played: bytes, played_hz: int) -> float:
+        """How much of `heard` is in `played`, at whatever delay; 0 to 1."""
+        return likeness(heard, heard_hz, played, played_hz)

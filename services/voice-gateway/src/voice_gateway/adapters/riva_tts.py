@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from riva.client.proto import riva_audio_pb2, riva_tts_pb2
+from riva.client.proto import riva_audio_pb2, riva_tts_pb2, riva_tts_pb2_grpc
 
 from voice_gateway.adapters.riva_channels import ChannelPool, RivaEndpoint
 from voice_gateway.adapters.riva_errors import backend_error, broken_off, garbled, really_cancelled, timed_out
@@ -43,8 +43,8 @@ class RivaTts:
         """Start one phrase. Riva finds the model by language and voice, so `request.model` is not sent. Raises
         `BackendError`, also from the iteration.
         """
-        with self.pool.lease() as synthesize_online:
-            call = synthesize_online(self._message(request), metadata=self._metadata)
+        with self.pool.lease() as stub:
+            call = stub.SynthesizeOnline(self._message(request), metadata=self._metadata)
             try:
                 yield _Phrase(call, request)
             finally:
@@ -137,11 +137,13 @@ class _Phrase:
 
 
 def _make_stub(channel: grpc.aio.Channel) -> Any:
-    return channel.unary_stream(
+    stub = riva_tts_pb2_grpc.RivaSpeechSynthesisStub(channel)
+    stub.SynthesizeOnline = channel.unary_stream(
         METHOD,
         request_serializer=riva_tts_pb2.SynthesizeSpeechRequest.SerializeToString,
         response_deserializer=riva_tts_pb2.SynthesizeSpeechResponse.FromString,
     )
+    return stub
 
 
 def predicted_words(text: str, durations: Sequence[float], *, audio_ms: float) -> tuple[SpokenWord, ...]:

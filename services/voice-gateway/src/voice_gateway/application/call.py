@@ -102,7 +102,7 @@ class Call:
             announce=self._announce,
             may_go_on=self._may_listen_on,
             now_ms=self.inbox.now,
-            heard_samples=self.downlink.heard_samples,
+            loudspeaker=self.downlink,
         )
         understanding = Understanding(
             lambda: self.machine.state,
@@ -110,6 +110,7 @@ class Call:
             lists=self._config.phrase_lists,
             salt=secrets.token_hex(8),
             heard_samples=self.downlink.heard_samples,
+            sounds_like_echo=self.hearing.echo,
             now_ms=self.inbox.now,
         )
         self._recognitions = Recognitions(

@@ -197,6 +197,18 @@ class Downlink:
             return answer.paused_at
         return answer.audio.base + answer.audio.clock.played(self._clock.ms())
 
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of the audio that is sent."""
+        return self._sizes.sample_rate_hz
+
+    def sent_lately(self, milliseconds: int) -> bytes:
+        """The last audio of the answer under way that was sent; empty where none is being heard."""
+        answer = self._answer
+        if answer is None or not answer.started or answer.done.is_set():
+            return b""
+        return answer.audio.sent_last(self._sizes.bytes_of(milliseconds))
+
     def blocked_ms(self) -> float:
         """How long the write in progress has been waiting."""
         return 0.0 if self._writing_since_ms is None else self._clock.ms() - self._writing_since_ms

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from voice_gateway.application.audio_log import AudioLog
 from voice_gateway.application.config import AsrConfig
+from voice_gateway.application.echo_watch import EchoWatch, Loudspeaker
 from voice_gateway.application.intake import Intake
 from voice_gateway.application.ports import AudioTools
 from voice_gateway.application.recognition import UtteranceRecognition
@@ -30,7 +31,7 @@ class Hearing:
         announce: Callable[[Event], Awaitable[None]],
         may_go_on: Callable[[], Awaitable[None]],
         now_ms: Callable[[], int],
-        heard_samples: Callable[[], int],
+        loudspeaker: Loudspeaker,
     ) -> None:
         self.log = AudioLog()
         self.recognitions: dict[int, UtteranceRecognition] = {}
@@ -46,7 +47,8 @@ class Hearing:
         self._announce = announce
         self._may_go_on = may_go_on
         self._now_ms = now_ms
-        self._heard_samples = heard_samples
+        self._loudspeaker = loudspeaker
+        self._echo = EchoWatch(loudspeaker, self.log, likeness=tools.likeness, sample_rate_hz=config.sample_rate_hz)
         self.spoken_through = 0
         """One past the last sample of speech that an utterance before the next one has."""
         self._voiced_at_ms = 0
@@ -111,6 +113,8 @@ class Hearing:
                 edge = self._segmenter.end()
             if edge is not None:
                 await self._tell(edge, may_wait=may_wait)
+            elif is_speech and (began := self._echo.caller_began(self._segmenter.voiced_end, self._echo_sound)):
+                await self._tell_caller(began)
         for recognition in self.recognitions.values():
             if is_speech:
                 recognition.audio_arrived()
@@ -127,9 +131,26 @@ class Hearing:
         ended = edge.kind in (SpeechEdge.ENDED, SpeechEdge.MISFIRE)
         if ended:
             self.spoken_through = edge.sample
-        await self._announce(Speech(edge.kind, edge.sample, at_ms, self._heard_samples()))
+        echo = 0.0
+        if edge.kind in (SpeechEdge.STARTED, SpeechEdge.CONFIRMED):
+            echo = self._echo.speech(self._segmenter.voiced_end, self._echo_sound)
+        await self._announce(Speech(edge.kind, edge.sample, at_ms, self._loudspeaker.heard_samples(), echo))
         if ended and may_wait:
             await self._may_go_on()
+
+    async def _tell_caller(self, began: int) -> None:
+        """What was an echo so far is the caller's speech from the sample `began` on."""
+        self.spoken_through = began
+        await self._tell(Edge(SpeechEdge.STARTED, began), may_wait=True)
+        await self._tell(Edge(SpeechEdge.CONFIRMED, began), may_wait=True)
+
+    @property
+    def _echo_sound(self) -> float:
+        return self._segmenter.policy.interruption.echo_sound
+
+    def echo(self) -> float:
+        """How much the last sound that was taken for speech is like what is being played, 0 to 1."""
+        return self._echo.likeness(self._segmenter.voiced_end)
 
     def _too_long(self, position: int) -> bool:
         """Whether an utterance has grown so long that it is finalised, for want of room to replay it."""

@@ -49,6 +49,10 @@ class PlayoutBuffer:
         self._keep(taken)
         return taken
 
+    def sent_last(self, size: int) -> bytes:
+        """The last `size` bytes that were sent, or what is kept of them."""
+        return b"".join(self._kept)[-size:] if size else b""
+
     def rewind(self, sample: int) -> None:
         """Go back to `sample` of the answer, or as far as audio was kept: what was sent from there on waits again."""
         sent = self.base + self.clock.sent

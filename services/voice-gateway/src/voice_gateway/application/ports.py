@@ -225,6 +225,10 @@ class AudioTools(Protocol):
         """The same audio, louder or quieter."""
         ...
 
+    def likeness(self, heard: bytes, heard_hz: int, played: bytes, played_hz: int) -> float:
+        """How much of `heard` is in `played`, at whatever delay; 0 to 1. Takes about a millisecond."""
+        ...
+
 
 # ---- the caller -----------------------------------------------------------------------------------------------------
 

@@ -27,11 +27,13 @@ class Understanding:
         lists: PhraseLists,
         salt: str,
         heard_samples: Callable[[], int],
+        sounds_like_echo: Callable[[], float],
         now_ms: Callable[[], int],
     ) -> None:
         self._state = state
         self._salt = salt
         self._heard_samples = heard_samples
+        self._sounds_like_echo = sounds_like_echo
         self._now_ms = now_ms
         self.retune(language_code, lists)
 
@@ -56,6 +58,8 @@ class Understanding:
         features = self.features(event.text, final=event.final)
         if played := self._recently_played(heard):
             features = self._guarded(features, compare(event.text, played, self._language))
+        if not features.stop:
+            features = replace(features, echo=max(features.echo, self._echo_of_the_sound(event.utterance)))
         return replace(event, features=features, heard_samples=heard)
 
     def _guarded(self, features: TextFeatures, match: EchoMatch) -> TextFeatures:
@@ -63,6 +67,17 @@ class Understanding:
         if match.rest and self.features(match.rest).stop:
             return replace(features, stop=True)
         return replace(features, echo=match.similarity)
+
+    def _echo_of_the_sound(self, utterance: int) -> float:
+        """Recognisers mishear an echo, so words that are not those that are played prove nothing while the sound is the
+        one that is. A caller who speaks over the echo changes the sound.
+        """
+        state = self._state()
+        speech = state.find_utterance(utterance)
+        if state.reply is None or speech is None or not speech.like_played:
+            return 0.0
+        likeness = self._sounds_like_echo()
+        return likeness if likeness >= state.policy.interruption.echo_sound else 0.0
 
     def _recently_played(self, heard: int) -> str:
         state = self._state()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from voice_gateway.domain.conversation import Message
+from voice_gateway.domain.echo import POSSIBLE_ECHO
 from voice_gateway.domain.endpointing import CallerPace
 from voice_gateway.domain.events import NO_FEATURES, AsrResult, SpeakRequest
 from voice_gateway.domain.heard import HeardLedger
@@ -60,8 +61,8 @@ class Utterance:
     onset_ms: int
     ended_by: str = ""
     """What ended it; empty while the caller is still speaking."""
-    confirmed: bool = False
-    """It is speech and no click: it went on for long enough."""
+    like_played: bool = False
+    """Its sound was like what was being played: words that may be an echo are taken for one."""
     paused: bool = False
     """Silent, but not yet for long enough."""
     pause: Pause = field(default_factory=Pause)
@@ -101,6 +102,14 @@ class Utterance:
     def words(self) -> int:
         """Words recognised so far."""
         return sum(result.words for result in self.results)
+
+    def is_echo(self, result: Recognised, similarity: float) -> bool:
+        """Whether a result of this utterance is what was played. From `similarity` on its words alone say so."""
+        return result.features.echo >= (min(similarity, POSSIBLE_ECHO) if self.like_played else similarity)
+
+    def said(self, similarity: float) -> tuple[Recognised, ...]:
+        """Results with words of the caller's own."""
+        return tuple(result for result in self.results if result.words and not self.is_echo(result, similarity))
 
     @property
     def text(self) -> str:

@@ -58,6 +58,8 @@ class Speech:
     at_ms: int
     """When that sample arrived."""
     heard_samples: int = 0
+    echo: float = 0.0
+    """How much the sound is like what the loudspeaker plays, 0 to 1; known of STARTED and CONFIRMED over an answer."""
 
 
 @dataclass(frozen=True, slots=True)

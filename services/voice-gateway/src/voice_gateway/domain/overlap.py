@@ -6,14 +6,15 @@
                         time, and 700 ms of speech whatever is recognised; silence without such words lets it go on,
                         from the word where it paused
 
-What the recogniser says late, after the answer went on, still counts.
+A sound that is like what is being played is taken for its echo: it neither ducks nor pauses the answer, and only words
+can stop it. What the recogniser says late, after the answer went on, still counts.
 """
 
 from enum import Enum, auto
 
 from voice_gateway.domain import answering, turns, utterances
-from voice_gateway.domain.actions import EventKind, SendEvent
-from voice_gateway.domain.call_state import CallState, Recognised, ReplyState, Utterance
+from voice_gateway.domain.actions import CloseAsr, EventKind, SendEvent
+from voice_gateway.domain.call_state import CallState, ReplyState, Utterance
 from voice_gateway.domain.events import AsrResult, Speech, SpeechEdge
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.step import Step
@@ -34,14 +35,13 @@ class Verdict(Enum):
 
 def verdict(state: CallState) -> Verdict:
     """What is recognised over the answer so far means."""
-    results = [result for result in state.pending() if result.words]
     policy = state.policy.interruption
-    heard = [result for result in results if result.features.echo < policy.echo_similarity]
+    heard = [result for utterance in state.utterances for result in utterance.said(policy.echo_similarity)]
     if any(result.features.stop for result in heard):
         return Verdict.INTERRUPTS
     if sum(result.words for result in heard if not result.features.backchannel) >= policy.min_words:
         return Verdict.INTERRUPTS
-    return Verdict.DOUBTFUL if results else Verdict.SILENT
+    return Verdict.DOUBTFUL if any(result.words for result in state.pending()) else Verdict.SILENT
 
 
 # ---- speech ----------------------------------------------------------------------------------------------------------
@@ -51,9 +51,10 @@ def edge(step: Step, event: Speech, reply: ReplyState) -> None:
     """The caller makes a sound over the answer, or stops making it."""
     state = step.state
     if event.edge is SpeechEdge.STARTED:
+        _forget_echo(step, event)
         if utterances.begin(step, event) and state.phase is not Phase.PAUSED:
             state.phase = Phase.INTERRUPTING
-            if answering.interruptible(state, reply):
+            if answering.interruptible(state, reply) and not _sounds_like_echo(state, event):
                 answering.duck(step, reply)
         return
     utterance = state.open_utterance()
@@ -61,8 +62,10 @@ def edge(step: Step, event: Speech, reply: ReplyState) -> None:
         return
     match event.edge:
         case SpeechEdge.CONFIRMED:
-            utterance.confirmed = True
-            if state.phase is Phase.INTERRUPTING and answering.interruptible(state, reply):
+            utterance.like_played = _sounds_like_echo(state, event)
+            if utterance.like_played:
+                answering.end_ducking(step, reply)
+            elif state.phase is Phase.INTERRUPTING and answering.interruptible(state, reply):
                 state.phase = Phase.PAUSED
                 if reply.released:
                     answering.pause(step, reply, event.heard_samples)
@@ -80,6 +83,21 @@ def edge(step: Step, event: Speech, reply: ReplyState) -> None:
         case SpeechEdge.MISFIRE | SpeechEdge.ENDED:
             utterance.speech_end_ms = event.at_ms
             _fell_silent(step, utterance, event.heard_samples)
+
+
+def _forget_echo(step: Step, event: Speech) -> None:
+    """Of an echo that the caller speaks over, what was recognised so far is not the caller's."""
+    state = step.state
+    heard = state.open_utterance()
+    if heard is None or not heard.like_played or _sounds_like_echo(state, event):
+        return
+    if not heard.done:
+        step.do(CloseAsr(heard.number))
+    state.utterances.remove(heard)
+
+
+def _sounds_like_echo(state: CallState, event: Speech) -> bool:
+    return event.echo >= state.policy.interruption.echo_sound
 
 
 def _fell_silent(step: Step, utterance: Utterance, heard_samples: int) -> None:
@@ -146,13 +164,10 @@ def take_turn(step: Step, heard_samples: int) -> None:
         if 0 <= gap_ms <= CUT_IN_MS:
             state.learned.pace = state.learned.pace.after_cut_in(gap_ms)
     answering.interrupt(step, heard_samples, interruption_ms=step.now - onset_ms)
+    guard = state.policy.interruption.echo_similarity
     for utterance in state.utterances:
-        utterance.finals = tuple(result for result in utterance.finals if not _is_echo(state, result))
+        utterance.finals = tuple(result for result in utterance.finals if not utterance.is_echo(result, guard))
     after_answer(step)
-
-
-def _is_echo(state: CallState, result: Recognised) -> bool:
-    return result.features.echo >= state.policy.interruption.echo_similarity
 
 
 def forget(step: Step) -> None:

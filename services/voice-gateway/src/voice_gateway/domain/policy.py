@@ -33,6 +33,10 @@ class InterruptionPolicy:
     """Words that stop an answer."""
     echo_similarity: float = 0.55
     """What is recognised counts as an echo of the answer from this similarity on (domain/echo.py)."""
+    echo_sound: float = 0.65
+    """Likeness of the sound itself to what is played, from which it does not pause the answer before words tell: finds
+    97 % of echoes, 0 of 200 callers and one in ten of those who speak over an echo (`python -m bench.echo_sound`).
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,6 @@ def edge(step: Step, event: Speech) -> None:
     if utterance is None:
         return
     match event.edge:
-        case SpeechEdge.CONFIRMED:
-            utterance.confirmed = True
         case SpeechEdge.PAUSED:
             utterance.fall_silent(event.audio_sample, event.at_ms)
             step.do(FlushAsr(utterance.number), ScoreTurn(utterance.number, utterance.pause.number))
@@ -204,9 +202,9 @@ def settle(step: Step) -> None:
         return
     last, failed = state.utterances[-1], any(utterance.failed for utterance in state.utterances)
     pending, text, key = state.pending(), state.pending_text(), state.pending_key()
-    state.utterances = []
+    said, state.utterances = state.utterances, []
     guard = state.policy.interruption.echo_similarity
-    if any(result.words and result.features.echo < guard for result in pending):
+    if any(utterance.said(guard) for utterance in said):
         repeat = all(result.features.asks_repeat for result in pending)
         turns.commit(step, text, last.ended_by, speech_end_ms=last.speech_end_ms, key=key, repeat=repeat)
         return
