@@ -123,6 +123,22 @@ def test_a_misfire_over_the_answer_gives_the_answer_back() -> None:
     assert talk.phase() is Phase.SPEAKING
 
 
+def test_the_first_word_of_what_may_be_an_echo_waits_for_the_next_result() -> None:
+    talk = speaking()
+    talk.starts_speaking()
+    assert not only(CancelReply, talk.interim("once", echo=0.5))
+    assert not only(CancelReply, talk.interim("once upon a", echo=1.0))
+    assert only(CancelReply, talk.interim("once upon a different", echo=0.3)), "it was the caller after all"
+
+
+def test_a_single_word_that_was_just_played_stops_the_answer_once_it_is_final() -> None:
+    talk = speaking()
+    talk.starts_speaking()
+    assert not only(CancelReply, talk.interim("harbour", echo=0.5))
+    talk.edge(SpeechEdge.PAUSED)
+    assert only(CancelReply, talk.final("harbour", echo=0.5))
+
+
 def test_a_misfire_while_thinking_goes_back_to_thinking() -> None:
     talk = asked()
     assert not only(SendPlayback, talk.edge(SpeechEdge.STARTED)), "there is nothing to duck"

@@ -8,7 +8,7 @@ gateway. The transaction is that of huggingface/speech-to-speech (turn and revis
 from voice_gateway.domain import answering
 from voice_gateway.domain.actions import CancelReply, CountSpeculation, Speculation, StartReply
 from voice_gateway.domain.call_state import Draft, ReplyState, Utterance
-from voice_gateway.domain.conversation import Message, Role, append_user
+from voice_gateway.domain.conversation import Message, Role, append_user, bounded
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.step import Step
 from voice_gateway.domain.text_features import Ending
@@ -40,7 +40,8 @@ def consider(step: Step) -> None:
         state, state.turn + 1, "", speech_end_ms=last.speech_end_ms, now=step.now, revision=revision
     )
     state.draft = Draft(reply, key)
-    history = append_user(state.history, state.pending_text(), tokens=state.tuning.history_tokens)
+    tokens = state.tuning.history_tokens
+    history = bounded(append_user(state.history, state.pending_text(), tokens=tokens), tokens=tokens)
     messages = request(state.tuning.system_prompt, history)
     step.do(
         StartReply(reply.turn, reply.generation, messages, revision, speculative=True),

@@ -48,7 +48,7 @@ _HEARD_GAP = 0.15
 _PLAYED_GAP = 1.0
 """What a played word that was not heard costs, in letters."""
 
-_AMBIGUOUS = 0.5
+AMBIGUOUS = 0.5
 """Highest value for what is too short, or has too much after the echo, to be called one."""
 
 _REST_WORDS = 3
@@ -138,7 +138,7 @@ def compare(heard: str, played: str, language: Language) -> EchoMatch:
         or (few and not _literally(words, prepared.words))
         or len(rest) >= _REST_WORDS
     ):
-        share = min(share, _AMBIGUOUS)
+        share = min(share, AMBIGUOUS)
     return EchoMatch(share, " ".join(rest))
 
 

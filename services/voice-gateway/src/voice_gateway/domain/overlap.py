@@ -14,6 +14,7 @@ from enum import Enum, auto
 from voice_gateway.domain import answering, turns, utterances
 from voice_gateway.domain.actions import EventKind, SendEvent
 from voice_gateway.domain.call_state import CallState, Recognised, ReplyState, Utterance
+from voice_gateway.domain.echo import AMBIGUOUS
 from voice_gateway.domain.events import AsrResult, Speech, SpeechEdge
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.step import Step
@@ -39,9 +40,16 @@ def verdict(state: CallState) -> Verdict:
     heard = [result for result in results if result.features.echo < policy.echo_similarity]
     if any(result.features.stop for result in heard):
         return Verdict.INTERRUPTS
-    if sum(result.words for result in heard if not result.features.backchannel) >= policy.min_words:
+    growing = [utterance.interim for utterance in state.utterances]
+    sure = [result for result in heard if result not in growing or not _may_become_echo(state, result)]
+    if sum(result.words for result in sure if not result.features.backchannel) >= policy.min_words:
         return Verdict.INTERRUPTS
     return Verdict.DOUBTFUL if results else Verdict.SILENT
+
+
+def _may_become_echo(state: CallState, interim: Recognised) -> bool:
+    """Whether the next result may show it to be the answer's own echo, whose first words alone are too few to tell."""
+    return interim.features.echo >= AMBIGUOUS and state.policy.interruption.echo_similarity <= 1.0
 
 
 # ---- speech ----------------------------------------------------------------------------------------------------------
