@@ -73,7 +73,7 @@ def alive() -> Counter[str]:
     return Counter(
         f"{kind.__module__}.{kind.__qualname__}"
         for kind in map(type, gc.get_objects())
-        if kind.__module__.partition(".")[0] in OURS
+        if str(kind.__module__).partition(".")[0] in OURS
     )
 
 
