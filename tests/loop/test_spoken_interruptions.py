@@ -1,4 +1,4 @@
-"""Callers with real voices over real answers: a cough, a "stop", a hesitation, a number in groups; all at once.
+"""Callers with real voices over real answers: a cough, a "yeah", a "stop", a hesitation, a number in groups.
 
 Speech is made by the embedded voices, and recognised by PocketSphinx through the gateway.
 """
@@ -52,7 +52,7 @@ class Heard:
 
 
 async def over_the_story(gateway: str, sound: bytes) -> Heard:
-    """Ask for a long story, and make a sound two seconds into it."""
+    """Ask for a long story, make a sound two seconds into it, and listen for four seconds more."""
     async with spoken_call(gateway) as caller:
         await caller.say(read_recording(STORY, sample_rate_hz=RATE_HZ).pcm)
         await caller.until(EventKind.SPEAKING)
@@ -86,26 +86,40 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def calls(stack: Stack) -> dict[str, Heard]:
-    """All four calls, at once in one gateway."""
+    """All the calls, several at once in one gateway."""
     gateway, speech = stack.gateway.address, stack.speech.address
-    said = {text: spoken(speech, text) for text in (*GROUPS, *HESITATION, "stop")}
+    said = {text: spoken(speech, text) for text in (*GROUPS, *HESITATION, "stop", "yeah")}
 
     async def together() -> dict[str, Heard]:
-        async with asyncio.TaskGroup() as tasks:
-            running = {
-                "cough": tasks.create_task(over_the_story(gateway, cough())),
-                "stop": tasks.create_task(over_the_story(gateway, said["stop"])),
-                "number": tasks.create_task(in_parts(gateway, [said[text] for text in GROUPS], 1.0)),
-                "hesitation": tasks.create_task(in_parts(gateway, [said[text] for text in HESITATION], 0.8)),
-            }
-        return {name: task.result() for name, task in running.items()}
+        heard: dict[str, Heard] = {}
+        # The embedded recogniser takes four streams at a time, and a stream that ends takes a moment.
+        for names in (("cough", "stop", "number"), ("yeah", "hesitation")):
+            async with asyncio.TaskGroup() as tasks:
+                running = {name: tasks.create_task(plans[name](), name=name) for name in names}
+            heard |= {name: task.result() for name, task in running.items()}
+        return heard
 
+    plans = {
+        "cough": lambda: over_the_story(gateway, cough()),
+        "stop": lambda: over_the_story(gateway, said["stop"]),
+        "yeah": lambda: over_the_story(gateway, said["yeah"]),
+        "number": lambda: in_parts(gateway, [said[text] for text in GROUPS], 1.0),
+        "hesitation": lambda: in_parts(gateway, [said[text] for text in HESITATION], 0.8),
+    }
     return asyncio.run(together())
 
 
-def test_a_cough_over_an_answer_pauses_it_and_it_goes_on(calls: dict[str, Heard]) -> None:
+def test_an_answer_goes_on_after_a_cough(calls: dict[str, Heard]) -> None:
+    """The detector mostly knows it for what it is; where it does not, the answer pauses and goes on."""
     heard = calls["cough"]
-    assert heard.flushes == 1, "it was taken for speech at first, or this proves nothing"
+    assert heard.finals == ["tell me a long story"]
+    assert EventKind.END_OF_TURN not in heard.kinds
+    assert heard.after_s >= 4.0
+
+
+def test_an_answer_pauses_for_a_spoken_yeah_and_goes_on(calls: dict[str, Heard]) -> None:
+    heard = calls["yeah"]
+    assert heard.flushes == 1
     assert heard.finals == ["tell me a long story"]
     assert EventKind.END_OF_TURN not in heard.kinds
     assert heard.after_s >= 4.0

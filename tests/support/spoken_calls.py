@@ -54,9 +54,10 @@ class SpokenCall:
         """Be silent until so much more of answers was heard, or the answer is over."""
         wanted = self.heard_s + seconds
         ended = self.kinds().count(EventKind.END_OF_TURN)
-        async with asyncio.timeout(LONGEST_S):
-            while self.heard_s < wanted and self.kinds().count(EventKind.END_OF_TURN) == ended:
-                await asyncio.sleep(0.02)
+        async with asyncio.timeout(LONGEST_S), self._news:
+            await self._news.wait_for(
+                lambda: self.heard_s >= wanted or self.kinds().count(EventKind.END_OF_TURN) > ended
+            )
 
     # ---- what was heard and seen ------------------------------------------------------------------------------------
 
@@ -93,6 +94,8 @@ class SpokenCall:
             if not self._speech:
                 self._said.set()
             await self.call.send_audio(block.ljust(2 * BLOCK, b"\0"))
+            async with self._news:
+                self._news.notify_all()
 
     async def _read(self) -> None:
         async for event in self.call:

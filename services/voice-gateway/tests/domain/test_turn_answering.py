@@ -15,6 +15,7 @@ from voice_gateway.domain.actions import (
     PlaybackVerb,
     ReleaseAudio,
     ReportTurn,
+    ResumeReply,
     SendEvent,
     SendGoAway,
     SendPlayback,
@@ -128,7 +129,24 @@ def test_the_first_word_of_what_may_be_an_echo_waits_for_the_next_result() -> No
     talk.starts_speaking()
     assert not only(CancelReply, talk.interim("once", echo=0.5))
     assert not only(CancelReply, talk.interim("once upon a", echo=1.0))
-    assert only(CancelReply, talk.interim("once upon a different", echo=0.3)), "it was the caller after all"
+    talk.edge(SpeechEdge.PAUSED)
+    assert only(CancelReply, talk.final("once upon a different", echo=0.3)), "it was the caller after all"
+
+
+def test_the_first_guess_at_a_backchannel_does_not_stop_the_answer() -> None:
+    talk = speaking()
+    talk.starts_speaking()
+    assert not only(CancelReply, talk.interim("all rye"))
+    talk.edge(SpeechEdge.PAUSED)
+    assert only(ResumeReply, talk.final("all right"))
+
+
+def test_words_stop_the_answer_where_the_recogniser_is_late_with_its_final_result() -> None:
+    talk = speaking()
+    talk.starts_speaking()
+    assert not only(CancelReply, talk.interim("not that one"))
+    talk.edge(SpeechEdge.PAUSED)
+    assert only(CancelReply, talk.after(600))
 
 
 def test_a_single_word_that_was_just_played_stops_the_answer_once_it_is_final() -> None:

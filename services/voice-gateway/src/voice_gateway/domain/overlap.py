@@ -6,7 +6,8 @@
                         time, and 700 ms of speech whatever is recognised; silence without such words lets it go on,
                         from the word where it paused
 
-What the recogniser says late, after the answer went on, still counts.
+What the recogniser says late, after the answer went on, still counts. Words count once they are final: first guesses at
+a "yeah" are other words ("the", "you"), and waiting costs nothing that is heard, since the answer stands still.
 """
 
 from enum import Enum, auto
@@ -30,6 +31,8 @@ class Verdict(Enum):
     """Nothing was recognised."""
     DOUBTFUL = auto()
     """Only backchannels, or the answer's own echo."""
+    LIKELY = auto()
+    """Words of an interim result: the next one may have made a backchannel of them. "All rye" becomes "all right"."""
     INTERRUPTS = auto()
 
 
@@ -40,11 +43,20 @@ def verdict(state: CallState) -> Verdict:
     heard = [result for result in results if result.features.echo < policy.echo_similarity]
     if any(result.features.stop for result in heard):
         return Verdict.INTERRUPTS
-    growing = [utterance.interim for utterance in state.utterances]
-    sure = [result for result in heard if result not in growing or not _may_become_echo(state, result)]
-    if sum(result.words for result in sure if not result.features.backchannel) >= policy.min_words:
+    growing = [utterance.interim for utterance in state.utterances if not utterance.done]
+    if state.reply is not None and not state.reply.audible:
+        # Nothing was said that the caller could agree with, or that could echo.
+        growing = []
+    likely = [result for result in heard if not (result in growing and _may_become_echo(state, result))]
+    if _wants_the_floor([result for result in likely if result not in growing], policy.min_words):
         return Verdict.INTERRUPTS
+    if _wants_the_floor(likely, policy.min_words):
+        return Verdict.LIKELY
     return Verdict.DOUBTFUL if results else Verdict.SILENT
+
+
+def _wants_the_floor(results: list[Recognised], min_words: int) -> bool:
+    return sum(result.words for result in results if not result.features.backchannel) >= min_words
 
 
 def _may_become_echo(state: CallState, interim: Recognised) -> bool:
@@ -213,7 +225,7 @@ def tick(step: Step, heard_samples: int) -> None:
     due = deadline(state)
     if due is None or step.now < due:
         return
-    if state.open_utterance() is not None:
+    if state.open_utterance() is not None or verdict(state) is Verdict.LIKELY:
         take_turn(step, heard_samples)
     else:
         # The recogniser is late. What it says may still stop the answer.
