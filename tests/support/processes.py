@@ -95,12 +95,12 @@ class Stack:
 
 
 @contextmanager
-def embedded_stack() -> Iterator[Stack]:
-    """Speech worker, responder and gateway, as `make demo` starts them."""
+def embedded_stack(**environ: str) -> Iterator[Stack]:
+    """Speech worker, responder and gateway, as `make demo` starts them; `environ` is for the gateway."""
     with ExitStack() as stack:
         speech = stack.enter_context(service("speech-worker", "speech-worker", SPEECH_LISTEN_ADDRESS="127.0.0.1:0"))
         llm = stack.enter_context(service("responder", "offline-responder", RESPONDER_LISTEN_ADDRESS="127.0.0.1:0"))
-        gateway = stack.enter_context(gateway_for(speech.address, f"http://{llm.address}/v1"))
+        gateway = stack.enter_context(gateway_for(speech.address, f"http://{llm.address}/v1", **environ))
         yield Stack(gateway, speech, llm)
 
 

@@ -1,54 +1,46 @@
 """A caller that disappears: the call is cancelled wherever it is, and nothing of it is left."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from gateway_lives import LIVES, Converse, Life
+from gateway_random_calls import CountedJournals
 
 from servicekit.testing import run_virtual
-from voice_gateway.application.config import CallConfig
-from voice_gateway.application.messages import EventKind, Hello, SpeakIn, TextIn
-from voice_gateway.testing.backends import AsrScript, LlmScript, Log, TtsScript
-from voice_gateway.testing.world import ALL_CAPABILITIES, Caller, FixedConfig, World
+from voice_gateway.adapters.journal_files import JournalFiles, JournalOptions
+from voice_gateway.application.messages import Hello
+from voice_gateway.domain.errors import CallTooLong
+from voice_gateway.testing.backends import Log
+from voice_gateway.testing.world import ALL_CAPABILITIES, Caller, World
 
-STORY = "Once upon a time, there was a harbour. It was small. Ships came, and ships went away again. The end."
-
-
-async def converse(caller: Caller) -> None:
-    """Two spoken turns, one of them an interruption, a typed turn, a text spoken as it is, and the end."""
-    await caller.speak(400)
-    await caller.listen_for(EventKind.SPEAKING)
-    await caller.silence(600)
-    await caller.speak(500)
-    await caller.silence(200)
-    await caller.speak(200)
-    await caller.listen_for(EventKind.SPEAKING, count=2)
-    await caller.send(TextIn("never mind"))
-    await caller.send(SpeakIn("Good night.", True))
-    await caller.listen_for(EventKind.END_OF_TURN, count=3)
-    await caller.half_close()
-    await caller.running
+HELLO = Hello(sample_rate_hz=16_000, capabilities=ALL_CAPABILITIES)
+Trigger = Callable[["asyncio.Task[None]"], None]
 
 
-def small_world(log: Log | None = None) -> World:
-    """Small delays everywhere, streams that break, and a buffer that fills."""
-    config = CallConfig()
-    playout = replace(config.playout, buffer_ms=400)
-    return World(
-        asr=AsrScript(
-            transcripts=["tell me a story", "stop it", "please"], break_after_ms=[300, 200], open_ms=15, take_ms=3
-        ),
-        llm=LlmScript(replies=[STORY, "All right then.", "As you like."], first_token_ms=60),
-        tts=TtsScript(first_chunk_ms=40, ms_per_character=20),
-        config=FixedConfig(replace(config, playout=playout)),
-        log=log or Log(),
-    )
+async def live(converse: Converse, world: World, trigger: Trigger = lambda _: None) -> Caller:
+    """Live; `trigger` is given the call's task and cancels it at some time."""
+    try:
+        async with world.call(HELLO) as caller:
+            trigger(caller.running)
+            conversing = asyncio.create_task(converse(caller))
+            await asyncio.wait((conversing, caller.running), return_when=asyncio.FIRST_COMPLETED)
+            conversing.cancel()
+            await asyncio.gather(conversing, return_exceptions=True)
+    except asyncio.CancelledError:
+        assert caller.running.cancelled()
+    except CallTooLong:
+        assert not caller.running.cancelled()
+    return caller
 
 
-def assert_nothing_is_left(world: World, caller: Caller) -> None:
-    seen = Counter(entry.what for entry in world.log.entries)
+def assert_nothing_is_left(log: Log, caller: Caller) -> None:
+    """Tasks that are left fail in `run_virtual`."""
+    seen = Counter(entry.what for entry in log.entries)
     assert seen["asr_opened"] == seen["asr_closed"]
     assert seen["llm_request"] == seen["llm_closed"]
     assert seen["tts_request"] == seen["tts_closed"]
@@ -58,46 +50,32 @@ def assert_nothing_is_left(world: World, caller: Caller) -> None:
     assert not waiting, "a timer of the call would keep it in memory for up to an hour"
 
 
-HELLO = Hello(sample_rate_hz=16_000, capabilities=ALL_CAPABILITIES)
+@pytest.mark.parametrize("life", LIVES.values(), ids=LIVES)
+def test_the_whole_life_of_the_call_is_covered(life: Life) -> None:
+    async def scenario() -> None:
+        world = life.world(Log(), CountedJournals())
+        await live(life.converse, world)
+        assert life.seconds - 1 <= asyncio.get_running_loop().time() <= life.seconds
+        assert life.passes_through <= world.telemetry.counts.keys()
+
+    run_virtual(scenario())
 
 
-def life_ms() -> int:
-    async def scenario() -> int:
-        async with small_world().call(HELLO) as caller:
-            await converse(caller)
-        return int(asyncio.get_running_loop().time() * 1000)
-
-    return run_virtual(scenario())
-
-
-async def talk_until_cancelled(world: World, trigger: Callable[[asyncio.Task[None]], None]) -> Caller:
-    """Run `converse`; `trigger` is given the call's task and cancels it at some time."""
-    try:
-        async with world.call(HELLO) as caller:
-            trigger(caller.running)
-            talking = asyncio.create_task(converse(caller))
-            await asyncio.wait((talking, caller.running), return_when=asyncio.FIRST_COMPLETED)
-            talking.cancel()
-            await asyncio.gather(talking, return_exceptions=True)
-    except asyncio.CancelledError:
-        assert caller.running.cancelled()
-    return caller
-
-
-def test_the_whole_life_of_the_call_is_covered() -> None:
-    assert 3_000 <= life_ms() <= 3_990
-
-
-@pytest.mark.parametrize("second", range(4))
-def test_a_call_cancelled_at_any_moment_leaves_nothing(second: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "second"), [(name, second) for name, life in LIVES.items() for second in range(life.seconds)]
+)
+def test_a_call_cancelled_at_any_moment_leaves_nothing(name: str, second: int) -> None:
     async def scenario(moment_ms: float) -> None:
-        world = small_world()
+        log, journals = Log(), CountedJournals()
 
         def trigger(running: asyncio.Task[None]) -> None:
             asyncio.get_running_loop().call_later(moment_ms / 1000, running.cancel)
 
-        caller = await talk_until_cancelled(world, trigger)
-        assert_nothing_is_left(world, caller)
+        caller = await live(LIVES[name].converse, LIVES[name].world(log, journals), trigger)
+        assert_nothing_is_left(log, caller)
+        assert (journals.opened, len(journals.outcomes)) in [(1, 1), (0, 0)]
+        if caller.running.cancelled() and journals.outcomes:
+            assert journals.outcomes[0].status == "cancelled"
 
     for offset_ms in range(0, 1_000, 20):
         run_virtual(scenario(second * 1_000 + offset_ms))
@@ -117,16 +95,22 @@ class Tripwire(Log):
             self.running.cancel()
 
 
-def test_a_call_cancelled_at_any_request_leaves_nothing() -> None:
+@pytest.mark.parametrize("life", LIVES.values(), ids=LIVES)
+def test_a_call_cancelled_at_any_request_leaves_nothing_but_its_journal(life: Life, tmp_path: Path) -> None:
     async def scenario(trip: int) -> bool:
         log = Tripwire(trip=trip)
 
         def trigger(running: asyncio.Task[None]) -> None:
             log.running = running
 
-        world = small_world(log)
-        caller = await talk_until_cancelled(world, trigger)
-        assert_nothing_is_left(world, caller)
+        folder = tmp_path / str(trip)
+        async with JournalFiles(JournalOptions(folder)).running() as files:
+            caller = await live(life.converse, life.world(log, files), trigger)
+        assert_nothing_is_left(log, caller)
+        (journal,) = folder.iterdir()
+        assert journal.suffix == ".jsonl", "it was finished"
+        last = json.loads(journal.read_text().splitlines()[-1])
+        assert caller.running.cancelled() is ("cancelled" in str(last))
         return caller.running.cancelled()
 
     trips = 0

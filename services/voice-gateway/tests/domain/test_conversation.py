@@ -32,7 +32,7 @@ def test_the_newest_part_that_fits_is_kept(history: tuple[Message, ...], tokens:
     assert bool(kept) is bool(history), "the last message always stays"
     if len(kept) > 1:
         assert cost(kept) <= tokens
-        assert kept[0].role is Role.USER
+        assert kept == history or kept[0].role is Role.USER
     assert bounded(kept, tokens=tokens) == kept
 
 
@@ -41,6 +41,12 @@ def test_a_history_that_fits_is_kept_whole() -> None:
     assert bounded(history, tokens=3_000) == history
     assert bounded(history, tokens=16) == history[2:]
     assert bounded(history, tokens=0) == history[2:]
+
+
+def test_a_greeting_is_kept_while_it_fits() -> None:
+    history = (Message(Role.ASSISTANT, "Hello."), Message(Role.USER, "who are you"), Message(Role.ASSISTANT, "Ada."))
+    assert bounded(history, tokens=3_000) == history
+    assert bounded(history, tokens=16) == history[1:]
 
 
 def test_other_scripts_cost_a_token_a_character() -> None:

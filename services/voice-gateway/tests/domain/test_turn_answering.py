@@ -15,6 +15,7 @@ from voice_gateway.domain.actions import (
     PlaybackVerb,
     ReleaseAudio,
     ReportTurn,
+    ResumeReply,
     SendEvent,
     SendGoAway,
     SendPlayback,
@@ -123,6 +124,39 @@ def test_a_misfire_over_the_answer_gives_the_answer_back() -> None:
     assert talk.phase() is Phase.SPEAKING
     assert only(CloseAsr, talk.final("")) == [CloseAsr(2)]
     assert talk.phase() is Phase.SPEAKING
+
+
+def test_the_first_word_of_what_may_be_an_echo_waits_for_the_next_result() -> None:
+    talk = speaking()
+    talk.starts_speaking()
+    assert not only(CancelReply, talk.interim("once", echo=0.5))
+    assert not only(CancelReply, talk.interim("once upon a", echo=1.0))
+    talk.edge(SpeechEdge.PAUSED)
+    assert only(CancelReply, talk.final("once upon a different", echo=0.3)), "it was the caller after all"
+
+
+def test_the_first_guess_at_a_backchannel_does_not_stop_the_answer() -> None:
+    talk = speaking()
+    talk.starts_speaking()
+    assert not only(CancelReply, talk.interim("all rye"))
+    talk.edge(SpeechEdge.PAUSED)
+    assert only(ResumeReply, talk.final("all right"))
+
+
+def test_words_stop_the_answer_where_the_recogniser_is_late_with_its_final_result() -> None:
+    talk = speaking()
+    talk.starts_speaking()
+    assert not only(CancelReply, talk.interim("not that one"))
+    talk.edge(SpeechEdge.PAUSED)
+    assert only(CancelReply, talk.after(600))
+
+
+def test_a_single_word_that_was_just_played_stops_the_answer_once_it_is_final() -> None:
+    talk = speaking()
+    talk.starts_speaking()
+    assert not only(CancelReply, talk.interim("harbour", echo=0.5))
+    talk.edge(SpeechEdge.PAUSED)
+    assert only(CancelReply, talk.final("harbour", echo=0.5))
 
 
 def test_a_misfire_while_thinking_goes_back_to_thinking() -> None:
@@ -387,18 +421,18 @@ def test_a_single_word_is_an_echo_where_the_sound_is_one_too() -> None:
     """By the words alone it is too short to tell."""
     talk = speaking()
     echoes(talk, 0.7)
-    talk.interim("once", echo=POSSIBLE_ECHO)
+    talk.final("once", echo=POSSIBLE_ECHO)
     assert not talk.all(CancelReply)
     other = speaking()
     echoes(other, 0.0)
-    other.interim("once", echo=POSSIBLE_ECHO)
+    other.final("once", echo=POSSIBLE_ECHO)
     assert other.all(CancelReply)
 
 
 def test_words_over_an_echo_stop_the_answer() -> None:
     talk = speaking()
     echoes(talk, 0.7)
-    talk.interim("what time is it")
+    talk.final("what time is it")
     assert talk.all(CancelReply)
     assert talk.phase() is Phase.HEARING
 

@@ -130,6 +130,18 @@ def test_riva_s_first_pass_ends_the_utterance_and_later_speech_is_a_new_one() ->
     assert talk.phase() is Phase.ENDPOINTING
 
 
+@pytest.mark.parametrize(("text", "silence_ms"), [("what is seven", 500), ("my number is four one", 1_500)])
+def test_a_text_that_lags_behind_the_speech_ends_no_turn_early(text: str, silence_ms: int) -> None:
+    talk = Talk()
+    talk.starts_speaking()
+    talk.after(800)
+    talk.interim(text, through=talk.now * 16 - 8_000)
+    waits = only(AwaitSilence, talk.edge(SpeechEdge.PAUSED))
+    assert waits == [AwaitSilence(silence_ms)], "half a second of speech is not in the text"
+    talk.after(50)
+    assert only(AwaitSilence, talk.interim("what is seven and", through=talk.now * 16)) == [AwaitSilence(1_200)]
+
+
 def test_riva_s_first_pass_does_not_cut_in_where_the_words_want_more() -> None:
     talk = Talk()
     talk.starts_speaking()

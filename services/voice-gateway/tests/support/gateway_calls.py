@@ -2,28 +2,53 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from voice_gateway.application.config import CallConfig
-from voice_gateway.application.messages import Capability, Hello, Overrides
+from voice_gateway.application.messages import Capability, Hello, Overrides, UpdateIn
+from voice_gateway.domain.breaker import BreakerPolicy
 from voice_gateway.domain.policy import TurnPolicy
 from voice_gateway.testing.backends import AsrScript, LlmScript, TtsScript
+from voice_gateway.testing.spares import Spares
 from voice_gateway.testing.world import ALL_CAPABILITIES
 
 MS_PER_WORD = 250
 """How long a caller takes for a word: 240 words a minute, so that scripts stay short."""
 
-SECTIONS = {"about", "client", "recogniser", "model", "voice", "turn_taking", "allow_overrides", "call", "expect"}
+KEY_MS = 200
+"""Between two keys."""
+
+SECTIONS = {
+    "about",
+    "client",
+    "recogniser",
+    "model",
+    "voice",
+    "second_recogniser",
+    "second_model",
+    "second_voice",
+    "breakers",
+    "turn_model",
+    "turn_taking",
+    "conversation",
+    "limits",
+    "allow_overrides",
+    "call",
+    "expect",
+}
 CLIENT = {"sample_rate_hz", "capabilities", "language", "overrides", "pace"}
 STEPS = {
     "say": "text",
     "noise": "duration",
     "type": "text",
     "press": "text",
+    "keys": "text",
+    "update": "wishes",
     "announce": "text",
     "announce_firmly": "text",
     "wait_for": "text",
@@ -38,6 +63,8 @@ EXPECT = {
     "ends_with",
     "transcripts",
     "answers",
+    "heard",
+    "playback",
     "events",
     "errors",
     "outcomes",
@@ -47,6 +74,9 @@ EXPECT = {
     "model_requests",
     "voice_requests",
     "recogniser_languages",
+    "recogniser_asked",
+    "speculation",
+    "resumed",
     "stopped_within",
     "answered_within",
 }
@@ -81,6 +111,9 @@ class Script:
     asr: AsrScript
     llm: LlmScript
     tts: TtsScript
+    spares: Spares | None
+    judgements: tuple[float | None, ...]
+    """Of the model that judges ends of turns; empty without one."""
     steps: tuple[Step, ...]
     expect: Mapping[str, Any] = field(default_factory=dict)
 
@@ -111,18 +144,37 @@ def parse(document: object, name: str) -> Script:
     asr = replace(_filled(AsrScript(), whole.get("recogniser", {}), f"{name}: recogniser"), meanings=meanings(said))
     config = CallConfig()
     turn: TurnPolicy = _filled(config.turn, whole.get("turn_taking", {}), f"{name}: turn_taking")
+    conversation = _filled(config.conversation, whole.get("conversation", {}), f"{name}: conversation")
+    limits = _filled(config.limits, whole.get("limits", {}), f"{name}: limits")
     allowed = config.allowed_overrides | frozenset(whole.get("allow_overrides", []))
     return Script(
         name=name,
         hello=_hello(client, name),
         paced=pace == "real_time",
-        config=replace(config, turn=turn, allowed_overrides=allowed),
+        config=replace(config, turn=turn, conversation=conversation, limits=limits, allowed_overrides=allowed),
         asr=asr,
         llm=_filled(LlmScript(), whole.get("model", {}), f"{name}: model"),
-        tts=_filled(TtsScript(), whole.get("voice", {}), f"{name}: voice"),
+        tts=_filled(TtsScript(numbered_words=True), whole.get("voice", {}), f"{name}: voice"),
+        spares=_spares(whole, asr, name),
+        judgements=tuple(whole.get("turn_model", ())),
         steps=steps,
         expect=_keys(whole["expect"], EXPECT, f"{name}: expect"),
     )
+
+
+def _spares(whole: Mapping[str, Any], asr: AsrScript, name: str) -> Spares | None:
+    """The second backends; they understand what the first ones do."""
+    defaults = {
+        "second_recogniser": AsrScript(meanings=asr.meanings),
+        "second_model": LlmScript(),
+        "second_voice": TtsScript(numbered_words=True),
+        "breakers": BreakerPolicy(),
+    }
+    parts = {key: _filled(default, whole[key], f"{name}: {key}") for key, default in defaults.items() if key in whole}
+    if not parts:
+        return None
+    recogniser, model, voice = (parts.get(f"second_{kind}") for kind in ("recogniser", "model", "voice"))
+    return Spares(recogniser, model, voice, breaker=parts.get("breakers", defaults["breakers"]))
 
 
 def meanings(said: list[str]) -> dict[int, str]:
@@ -150,13 +202,17 @@ def _step(step: object, place: str) -> Step:
             lasting_ms = milliseconds(value, f"{place}: {action}")
         case "mapping":
             value = _keys(value, RETUNE, f"{place}: {action}")
+        case "wishes":
+            wishes = dict(_keys(value, {"language", *(item.name for item in fields(Overrides))}, f"{place}: {action}"))
+            language = wishes.pop("language", "")
+            value = UpdateIn(replace(Overrides(), **wishes), language)
         case "nothing":
             if value is not None:
                 raise BadScriptError(f"{place}: {action} is {value!r}; nothing is allowed there")
         case _:
             if not isinstance(value, str):
                 raise BadScriptError(f"{place}: {action} is {value!r}; a text is needed (put it in quotes)")
-            lasting_ms = len(value.split()) * MS_PER_WORD
+            lasting_ms = KEY_MS if action == "keys" else len(value.split()) * MS_PER_WORD
     if "for" in whole:
         lasting_ms = milliseconds(whole["for"], f"{place}: for")
     at_ms = milliseconds(whole["at"], f"{place}: at") if "at" in whole else None
@@ -193,4 +249,13 @@ def _keys(value: object, allowed: set[str], place: str) -> Mapping[str, Any]:
 def _filled(default: Any, wishes: object, place: str) -> Any:
     """`default` with the fields that `wishes` names."""
     known = {item.name for item in fields(default)} - {"meanings"}
-    return replace(default, **_keys(wishes, known, place))
+    filled = {}
+    for key, wish in _keys(wishes, known, place).items():
+        old = getattr(default, key)
+        if is_dataclass(old):
+            filled[key] = _filled(old, wish, f"{place}.{key}")
+        elif isinstance(old, StrEnum):
+            filled[key] = type(old)(wish)
+        else:
+            filled[key] = wish
+    return replace(default, **filled)

@@ -91,6 +91,11 @@ class Downlink:
 
     # ---- messages ---------------------------------------------------------------------------------------------------
 
+    @property
+    def depth(self) -> int:
+        """Messages that wait."""
+        return len(self._messages)
+
     def post(self, message: Outbound) -> None:
         """Queue a message. Raises SlowConsumer when too many wait."""
         if len(self._messages) >= MAX_MESSAGES:

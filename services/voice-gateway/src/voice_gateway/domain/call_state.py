@@ -12,6 +12,10 @@ from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
 from voice_gateway.domain.speculation import SpeculationBudget
 from voice_gateway.domain.text_features import Expectation, TextFeatures
 
+UNHEARD_MS = 240
+"""An interim result that stops this long before the end of the speech lacks a word: English has 150 to 200 words a
+minute, 300 to 400 ms each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
@@ -115,6 +119,14 @@ class Utterance:
     def text(self) -> str:
         """Text recognised so far."""
         return " ".join(result.text for result in self.results)
+
+    def unheard(self) -> int:
+        """Samples of speech before the pause that the last result, an interim one, does not speak of; 0 where that is
+        not known.
+        """
+        if not self.interim.words or not self.interim.through_sample:
+            return 0
+        return max(0, self.pause.sample - self.interim.through_sample)
 
     def fall_silent(self, speech_end_sample: int, at_ms: int) -> None:
         """The caller paused, perhaps for good."""

@@ -78,9 +78,10 @@ def _last_index(history: tuple[Message, ...], message: Message) -> int:
 
 
 def bounded(history: tuple[Message, ...], *, tokens: int) -> tuple[Message, ...]:
-    """The newest part of `history` that fits into `tokens`, beginning with a caller's message.
+    """The newest part of `history` that fits into `tokens`; all of it, or a part that begins with a caller's message.
 
-    The last message is kept whatever its length, since a request without it would be about nothing.
+    The last message is kept whatever its length, since a request without it would be about nothing. A conversation
+    that fits keeps its beginning, which may be a greeting.
     """
     budget = tokens
     start = len(history)
@@ -89,6 +90,6 @@ def bounded(history: tuple[Message, ...], *, tokens: int) -> tuple[Message, ...]
         if budget < 0 and index < len(history) - 1:
             break
         start = index
-    while start < len(history) - 1 and history[start].role is not Role.USER:
+    while 0 < start < len(history) - 1 and history[start].role is not Role.USER:
         start += 1
     return history[start:]

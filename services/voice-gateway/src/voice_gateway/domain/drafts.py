@@ -7,15 +7,11 @@ gateway. The transaction is that of huggingface/speech-to-speech (turn and revis
 
 from voice_gateway.domain import answering
 from voice_gateway.domain.actions import CancelReply, CountSpeculation, Speculation, StartReply
-from voice_gateway.domain.call_state import Draft, ReplyState, Utterance
-from voice_gateway.domain.conversation import Message, Role, append_user
+from voice_gateway.domain.call_state import UNHEARD_MS, Draft, ReplyState, Utterance
+from voice_gateway.domain.conversation import Message, Role, append_user, bounded
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.step import Step
 from voice_gateway.domain.text_features import Ending
-
-UNHEARD_MS = 240
-"""An interim result that stops this long before the end of the speech lacks a word: English has 150 to 200 words a
-minute, 300 to 400 ms each."""
 
 
 def consider(step: Step) -> None:
@@ -40,7 +36,8 @@ def consider(step: Step) -> None:
         state, state.turn + 1, "", speech_end_ms=last.speech_end_ms, now=step.now, revision=revision
     )
     state.draft = Draft(reply, key)
-    history = append_user(state.history, state.pending_text(), tokens=state.tuning.history_tokens)
+    tokens = state.tuning.history_tokens
+    history = bounded(append_user(state.history, state.pending_text(), tokens=tokens), tokens=tokens)
     messages = request(state.tuning.system_prompt, history)
     step.do(
         StartReply(reply.turn, reply.generation, messages, revision, speculative=True),
@@ -53,10 +50,8 @@ def _may_be_all(utterance: Utterance, rate_hz: int) -> bool:
     if (utterance.open and not utterance.paused) or not utterance.results:
         return False
     last = utterance.results[-1]
-    if utterance.interim.words and last.through_sample:
-        unheard = utterance.pause.sample - last.through_sample
-        if unheard > UNHEARD_MS * rate_hz // 1000:
-            return False
+    if utterance.unheard() > UNHEARD_MS * rate_hz // 1000:
+        return False
     if last.features.asks_repeat:
         return False
     return last.features.ending in (Ending.COMPLETE, Ending.NEUTRAL) or not utterance.open

@@ -7,14 +7,17 @@
                         from the word where it paused
 
 A sound that is like what is being played is taken for its echo: it neither ducks nor pauses the answer, and only words
-can stop it. What the recogniser says late, after the answer went on, still counts.
+can stop it. Words count once they are final: first guesses at a "yeah" are other words ("the", "you"), and waiting
+costs nothing that is heard, since the answer stands still. What the recogniser says late, after the answer went on,
+still counts.
 """
 
 from enum import Enum, auto
 
 from voice_gateway.domain import answering, turns, utterances
 from voice_gateway.domain.actions import CloseAsr, EventKind, SendEvent
-from voice_gateway.domain.call_state import CallState, ReplyState, Utterance
+from voice_gateway.domain.call_state import CallState, Recognised, ReplyState, Utterance
+from voice_gateway.domain.echo import POSSIBLE_ECHO
 from voice_gateway.domain.events import AsrResult, Speech, SpeechEdge
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.step import Step
@@ -30,6 +33,8 @@ class Verdict(Enum):
     """Nothing was recognised."""
     DOUBTFUL = auto()
     """Only backchannels, or the answer's own echo."""
+    LIKELY = auto()
+    """Words of an interim result: the next one may have made a backchannel of them. "All rye" becomes "all right"."""
     INTERRUPTS = auto()
 
 
@@ -39,9 +44,25 @@ def verdict(state: CallState) -> Verdict:
     heard = [result for utterance in state.utterances for result in utterance.said(policy.echo_similarity)]
     if any(result.features.stop for result in heard):
         return Verdict.INTERRUPTS
-    if sum(result.words for result in heard if not result.features.backchannel) >= policy.min_words:
+    growing = [utterance.interim for utterance in state.utterances if not utterance.done]
+    if state.reply is not None and not state.reply.audible:
+        # Nothing was said that the caller could agree with, or that could echo.
+        growing = []
+    likely = [result for result in heard if not (result in growing and _may_become_echo(state, result))]
+    if _wants_the_floor([result for result in likely if result not in growing], policy.min_words):
         return Verdict.INTERRUPTS
+    if _wants_the_floor(likely, policy.min_words):
+        return Verdict.LIKELY
     return Verdict.DOUBTFUL if any(result.words for result in state.pending()) else Verdict.SILENT
+
+
+def _wants_the_floor(results: list[Recognised], min_words: int) -> bool:
+    return sum(result.words for result in results if not result.features.backchannel) >= min_words
+
+
+def _may_become_echo(state: CallState, interim: Recognised) -> bool:
+    """Whether the next result may show it to be the answer's own echo, whose first words alone are too few to tell."""
+    return interim.features.echo >= POSSIBLE_ECHO and state.policy.interruption.echo_similarity <= 1.0
 
 
 # ---- speech ----------------------------------------------------------------------------------------------------------
@@ -220,7 +241,7 @@ def tick(step: Step, heard_samples: int) -> None:
     due = deadline(state)
     if due is None or step.now < due:
         return
-    if state.open_utterance() is not None:
+    if state.open_utterance() is not None or verdict(state) is Verdict.LIKELY:
         take_turn(step, heard_samples)
     else:
         # The recogniser is late. What it says may still stop the answer.

@@ -15,12 +15,13 @@ from voice_gateway.domain.actions import (
     ScoreTurn,
     SendTranscript,
 )
-from voice_gateway.domain.call_state import Utterance
+from voice_gateway.domain.call_state import UNHEARD_MS, Utterance
 from voice_gateway.domain.endpointing import EndpointChoice, silence_for
 from voice_gateway.domain.events import AsrResult, SpeakRequest, Speech, SpeechEdge, TurnScored
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.policy import Finalize
 from voice_gateway.domain.step import Step
+from voice_gateway.domain.text_features import TextFeatures
 
 MAX_UTTERANCES = 16
 """Stretches of speech within one turn; more than that and the turn ends with what is there."""
@@ -101,13 +102,17 @@ def _choice(step: Step, utterance: Utterance) -> EndpointChoice:
     policy = state.policy.endpoint
     if policy.neutral_ms != state.policy.endpoint_silence_ms:
         policy = replace(policy, neutral_ms=state.policy.endpoint_silence_ms)
-    return silence_for(
-        pending[-1].features if pending else None,
-        state.learned.expected,
-        state.learned.pace,
-        policy,
-        turn_complete=utterance.pause.complete,
-    )
+
+    def silence(features: TextFeatures | None) -> EndpointChoice:
+        return silence_for(
+            features, state.learned.expected, state.learned.pace, policy, turn_complete=utterance.pause.complete
+        )
+
+    choice = silence(pending[-1].features if pending else None)
+    if utterance.unheard() <= UNHEARD_MS * state.opened.input_sample_rate_hz // 1000:
+        return choice
+    # The recogniser has not come to the last word yet, which may be the "and" after which more follows.
+    return max(choice, silence(None), key=lambda candidate: candidate.silence_ms)
 
 
 def end(step: Step, rule: str) -> None:

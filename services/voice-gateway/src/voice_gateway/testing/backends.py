@@ -1,7 +1,7 @@
 """Scriptable backends on virtual time: Riva and NIM with delays, stalls, resets and garbage, without a network."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from struct import iter_unpack
@@ -64,6 +64,8 @@ class AsrScript:
     """
     final_after_speech_end_ms: float | None = 300
     """Its own endpointing; None: it waits to be asked."""
+    first_pass_after_speech_end_ms: float | None = None
+    """The first pass of a server that ends utterances in two; None: it has one pass."""
     honours_force_eou: bool = True
     answer_ms: float = 10
     """From being asked (`force_eou`, half-close) to the final result."""
@@ -139,7 +141,7 @@ class _FakeAsrStream:
         self._told = 0
         self._received_ms = 0.0
         self._voiced_ms = 0.0
-        self._endpoint: asyncio.TimerHandle | None = None
+        self._endpoints: list[asyncio.TimerHandle] = []
 
     async def send(self, pcm: bytes) -> None:
         """Take audio."""
@@ -160,10 +162,18 @@ class _FakeAsrStream:
         if any(pcm):
             self._voiced_ms += length_ms
             self._hear(pcm)
-        elif self._words and script.final_after_speech_end_ms is not None and self._endpoint is None:
+        elif self._words and not self._endpoints:
             # The silence in this message has already lasted for its length.
-            wait_s = max(0.0, script.final_after_speech_end_ms - length_ms) / 1000
-            self._endpoint = asyncio.get_running_loop().call_later(wait_s, self._finalize)
+            self._end_after(script.first_pass_after_speech_end_ms, length_ms, self._end_first_pass)
+            self._end_after(script.final_after_speech_end_ms, length_ms, self._finalize)
+
+    def _end_after(self, silence_ms: float | None, lasted_ms: float, end: Callable[[], None]) -> None:
+        if silence_ms is not None:
+            wait_s = max(0.0, silence_ms - lasted_ms) / 1000
+            self._endpoints.append(asyncio.get_running_loop().call_later(wait_s, end))
+
+    def _end_first_pass(self) -> None:
+        self._tell(Recognition(" ".join(self._words), is_final=False, stability=1.0))
 
     def _hear(self, pcm: bytes) -> None:
         self._cancel_endpoint()
@@ -215,9 +225,9 @@ class _FakeAsrStream:
             self._results.put_nowait(result)
 
     def _cancel_endpoint(self) -> None:
-        if self._endpoint is not None:
-            self._endpoint.cancel()
-            self._endpoint = None
+        for endpoint in self._endpoints:
+            endpoint.cancel()
+        self._endpoints.clear()
 
 
 @dataclass(slots=True)
@@ -230,6 +240,8 @@ class LlmScript:
     token_interval_ms: float = 10
     fail_after_tokens: int | None = None
     stall_after_tokens: int | None = None
+    faulty_requests: int | None = None
+    """Only so many requests, the first ones, fail or stall; None: all."""
     error: BackendError | None = None
 
 
@@ -247,17 +259,20 @@ class FakeLlm:
         reply = self.script.replies[min(len(self.requests), len(self.script.replies) - 1)]
         self.requests.append(request)
         self.log.add("llm_request", request.messages[-1].text)
+        faulty = self.script.faulty_requests is None or len(self.requests) <= self.script.faulty_requests
+        stall_at = self.script.stall_after_tokens if faulty else None
+        fail_at = self.script.fail_after_tokens if faulty else None
         finished = False
 
         async def deltas() -> AsyncIterator[LlmDelta]:
             nonlocal finished
-            first_ms = None if self.script.stall_after_tokens == 0 else self.script.first_token_ms
+            first_ms = None if stall_at == 0 else self.script.first_token_ms
             await answered_within(first_ms, request.first_token_timeout_ms, "llm")
             for index, word in enumerate(reply.split(" ")):
                 if index:
-                    wait_ms = None if index == self.script.stall_after_tokens else self.script.token_interval_ms
+                    wait_ms = None if index == stall_at else self.script.token_interval_ms
                     await answered_within(wait_ms, request.token_timeout_ms, "llm")
-                if index == self.script.fail_after_tokens:
+                if index == fail_at:
                     raise self.script.error or BackendUnavailable("llm", "The language model broke off.")
                 yield LlmDelta(f" {word}" if index else word)
             finished = True
@@ -281,7 +296,13 @@ class TtsScript:
     fail_on_phrase: int | None = None
     stall_on_phrase: int | None = None
     mute: bool = False
+    numbered_words: bool = False
+    """Samples are numbers of words, from `FIRST_WORD` on, in place of the phrase's number."""
     error: BackendError | None = None
+
+
+FIRST_WORD = 1_000
+"""Sample value of the first word; what is ducked lies below."""
 
 
 class FakeTts:
@@ -291,6 +312,8 @@ class FakeTts:
         self.script = script
         self.log = log
         self.requests: list[TtsRequest] = []
+        self.words: list[SpokenWord] = []
+        """Those of all phrases; the place in the list and `FIRST_WORD` make the sample value of a numbered word."""
 
     @asynccontextmanager
     async def synthesize(self, request: TtsRequest) -> AsyncIterator[AsyncIterator[SpeechChunk]]:
@@ -307,14 +330,15 @@ class FakeTts:
             if number == self.script.fail_on_phrase:
                 raise self.script.error or BackendUnavailable("tts", "The voice broke off.")
             length_ms = 0.0 if self.script.mute else len(request.text) * self.script.ms_per_character
-            words = _word_timings(request.text, length_ms) if self.script.word_timings else ()
-            sent_ms = 0.0
+            timings = _word_timings(request.text, length_ms)
+            words = timings if self.script.word_timings else ()
+            pcm = self._sound(number, timings, length_ms, request.sample_rate_hz)
+            sent_ms, sent = 0.0, 0
             while sent_ms < length_ms:
                 part_ms = min(self.script.chunk_ms, length_ms - sent_ms)
-                samples = int(part_ms * request.sample_rate_hz / 1000)
-                sample = (number + 1).to_bytes(2, "little")
-                yield SpeechChunk(sample * samples, words if sent_ms == 0 else ())
-                sent_ms += part_ms
+                part = 2 * int(part_ms * request.sample_rate_hz / 1000)
+                yield SpeechChunk(pcm[sent : sent + part], () if sent else words)
+                sent, sent_ms = sent + part, sent_ms + part_ms
                 await asyncio.sleep(part_ms / self.script.speed / 1000)
             finished = True
 
@@ -322,6 +346,17 @@ class FakeTts:
             yield chunks()
         finally:
             self.log.add("tts_closed", "finished" if finished else "cancelled")
+
+    def _sound(self, number: int, words: Sequence[SpokenWord], length_ms: float, rate_hz: int) -> bytes:
+        samples = int(length_ms * rate_hz / 1000)
+        if not self.script.numbered_words:
+            return (number + 1).to_bytes(2, "little") * samples
+        pcm = bytearray()
+        for word in words:
+            value = FIRST_WORD + len(self.words)
+            self.words.append(word)
+            pcm += value.to_bytes(2, "little") * (word.end_ms * rate_hz // 1000 - len(pcm) // 2)
+        return bytes(pcm) + pcm[-2:] * (samples - len(pcm) // 2)
 
 
 def _word_timings(text: str, length_ms: float) -> tuple[SpokenWord, ...]:

@@ -24,13 +24,14 @@ from voice_gateway.application.messages import (
     TranscriptOut,
 )
 from voice_gateway.application.overrides import admit
-from voice_gateway.application.ports import Backends, JournalSink, Resampler
+from voice_gateway.application.ports import Backends, EndOfTurnModel, JournalSink, Resampler
 from voice_gateway.application.recording import NoJournals
 from voice_gateway.application.services import CallServices, SharedKnowledge
 from voice_gateway.domain.breaker import BreakerState
 from voice_gateway.domain.errors import BackendKind, BadRequest, GatewayError
 from voice_gateway.domain.report import TurnReport
 from voice_gateway.testing.backends import AsrScript, FakeAsr, FakeLlm, FakeTts, LlmScript, Log, TtsScript
+from voice_gateway.testing.spares import Spares
 
 FRAME_MS = 20
 CLOSING_S = 3600.0
@@ -262,6 +263,9 @@ class World:
     telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
     knowledge: SharedKnowledge = field(default_factory=SharedKnowledge)
     journals: JournalSink = field(default_factory=NoJournals)
+    turn_model: EndOfTurnModel | None = None
+    spares: Spares | None = None
+    """Where there are some, calls have lists of backends, with breakers."""
     canned: CannedSpeech = field(init=False)
     """Holds the configured apologies in the configured voice, as soon after the start of a process."""
 
@@ -279,6 +283,8 @@ class World:
         asr = FakeAsr(self.asr, self.log)
         llm, tts = FakeLlm(self.llm, self.log), FakeTts(self.tts, self.log)
         backends = Backends(asr, llm, tts)
+        if self.spares is not None:
+            backends = self.spares.behind(backends, self.log, self.telemetry)
         services = CallServices(
             self.config,
             FakeAudioTools(),
@@ -286,6 +292,7 @@ class World:
             self.telemetry,
             self.knowledge,
             self.canned,
+            self.turn_model,
             journals=self.journals,
         )
         transport = FakeTransport()
