@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from voice_gateway.domain.conversation import Message
+from voice_gateway.domain.conversation import Message, Role
 from voice_gateway.domain.echo import POSSIBLE_ECHO
 from voice_gateway.domain.endpointing import CallerPace
 from voice_gateway.domain.events import NO_FEATURES, AsrResult, SpeakRequest
@@ -333,6 +333,20 @@ class CallState:
     def pending_text(self) -> str:
         """The same as text."""
         return " ".join(result.text for result in self.pending())
+
+    def said_before(self, utterance: int) -> str:
+        """What the caller said in this turn before the newest result of that utterance, with what was never answered
+        of the turn before.
+        """
+        last = self.history[-1] if self.history else None
+        heard = self.reply is not None and self.reply.audible
+        parts = [last.text] if last is not None and last.role is Role.USER and not heard else []
+        for each in self.utterances:
+            if each.number < utterance:
+                parts.append(each.text)
+            elif each.number == utterance:
+                parts += [result.text for result in each.finals]
+        return " ".join(parts)
 
     def pending_key(self) -> tuple[str, ...]:
         """The same as fingerprints."""
