@@ -103,9 +103,9 @@ async def measure(client: str, calls: int) -> Result:
             "llm": {"replies": [long], "token_interval_ms": 30},
         }
     )
-    async with serving_fakes(script, FakesOptions()) as fakes, gateway(fakes) as (target, process):
-        callers = [Interrupter(number, target, speech, legacy=client == "legacy") for number in range(calls)]
-        async with watching(process) as result.conditions:
+    async with serving_fakes(script, FakesOptions()) as fakes, gateway(fakes) as served:
+        callers = [Interrupter(number, served.target, speech, legacy=client == "legacy") for number in range(calls)]
+        async with watching(served.process) as result.conditions:
             await asyncio.gather(*(caller.run() for caller in callers))
         accounts = Accounts(list(fakes.log))
     for caller in callers:

@@ -9,7 +9,9 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -36,11 +38,23 @@ def gateway_core() -> int | None:
     return 0 if (os.cpu_count() or 1) > 1 else None
 
 
+class Served(NamedTuple):
+    """A gateway that runs."""
+
+    target: str
+    process: psutil.Process
+    metrics_port: int
+    """0 where it has none."""
+
+
+_numbers = count()
+
+
 @asynccontextmanager
 async def gateway(
     fakes: RunningFakes, *, passthrough: bool = False, settings: Mapping[str, str] | None = None
-) -> AsyncIterator[tuple[str, psutil.Process]]:
-    """A gateway process on its core; gives its address. `settings` are laid over the benchmark's own."""
+) -> AsyncIterator[Served]:
+    """A gateway process on its core. `settings` are laid over the benchmark's own."""
     module = "bench.passthrough_server" if passthrough else "voice_gateway"
     environ = {
         **os.environ,
@@ -53,7 +67,7 @@ async def gateway(
         "LOG_LEVEL": "warning" if passthrough else "info",
         **(settings or {}),
     }
-    log = LOGS / ("passthrough.log" if passthrough else "gateway.log")
+    log = LOGS / f"{'passthrough' if passthrough else 'gateway'}-{next(_numbers)}.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, env=environ, stdout=out, stderr=asyncio.subprocess.STDOUT
@@ -62,7 +76,9 @@ async def gateway(
     if (core := gateway_core()) is not None:
         watched.cpu_affinity([core])
     try:
-        yield await _ready(log, process), watched
+        ready = await _ready(log, process)
+        target = str(ready.get("address") or f"127.0.0.1:{ready['port']}")
+        yield Served(target, watched, int(ready.get("metrics_port", 0)))
     finally:
         process.terminate()
         try:
@@ -73,13 +89,13 @@ async def gateway(
             await process.wait()
 
 
-async def _ready(log: Path, process: asyncio.subprocess.Process) -> str:
+async def _ready(log: Path, process: asyncio.subprocess.Process) -> dict[str, Any]:
     until = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < until and process.returncode is None:
         for line in (await asyncio.to_thread(log.read_text)).splitlines():
             if '"ready"' in line:
-                entry = json.loads(line)
-                return str(entry.get("address") or f"127.0.0.1:{entry['port']}")
+                entry: dict[str, Any] = json.loads(line)
+                return entry
         await asyncio.sleep(0.05)
     raise RuntimeError(f"the gateway did not start:\n{(await asyncio.to_thread(log.read_text))[-2000:]}")
 
@@ -132,6 +148,21 @@ async def watching(gateway_process: psutil.Process) -> AsyncIterator[Conditions]
         conditions.gateway_cores = conditions.gateway_cpu_s / seconds
         conditions.generator_cores = own_s / seconds
         conditions.foreign_cores = max(0.0, (busy_s - own_s - conditions.gateway_cpu_s) / seconds)
+
+
+async def counted(served: Served, metric: str) -> dict[str, float]:
+    """A counter of the gateway's by the value of its one label."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.metrics_port)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(5):
+        page = (await reader.read()).decode()
+    writer.close()
+    found: dict[str, float] = {}
+    for line in page.splitlines():
+        if line.startswith(metric + "{"):
+            label, value = line.removeprefix(metric + "{").split("} ")
+            found[label.split('"')[1]] = float(value)
+    return found
 
 
 def cpu_s(process: psutil.Process) -> float:

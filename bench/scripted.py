@@ -15,13 +15,12 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.recordings import LOUD, RATE_HZ, SPEECH, cut, read, rms
+from bench.recordings import GRAIN_MS, LOUD, RATE_HZ, SPEECH, cut, read, rms
 from voice_fakes.script import KnownRecording, TimedWord
 
 FOLDER = Path("out/bench-speech")
 WORD_MS = 300
 """Of speech for each word: 200 a minute, a brisk talker."""
-GRAIN_MS = 20
 FADE_MS = 5
 _PARTS = re.compile(r"<(\d+)>|([^<]+)")
 
