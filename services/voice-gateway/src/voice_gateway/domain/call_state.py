@@ -9,7 +9,7 @@ from voice_gateway.domain.events import NO_FEATURES, AsrResult, SpeakRequest
 from voice_gateway.domain.heard import HeardLedger
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
-from voice_gateway.domain.speculation import SpeculationBudget
+from voice_gateway.domain.speculation import RecogniserLag, SpeculationBudget
 from voice_gateway.domain.text_features import Expectation, TextFeatures
 
 
@@ -41,6 +41,8 @@ class Pause:
     """Why that much."""
     complete: float | None = None
     """What the end-of-turn model thinks, once it has answered."""
+    text_ms: int | None = None
+    """When the recogniser last changed its text in this pause."""
 
 
 @dataclass(slots=True)
@@ -130,6 +132,16 @@ class Utterance:
         self.paused = self.covered = False
         self.stretch_sample = sample
         self.final_sample = self.final_sample or None
+
+    def take(self, event: AsrResult, now_ms: int) -> None:
+        """Note a result."""
+        before = [result.features.key for result in self.results]
+        if event.final:
+            self.take_final(event)
+        else:
+            self.take_interim(event)
+        if self.pause.number and [result.features.key for result in self.results] != before:
+            self.pause.text_ms = now_ms
 
     def take_interim(self, event: AsrResult) -> None:
         """Note an interim result, in the place of the one before."""
@@ -278,6 +290,7 @@ class Learned:
     answered_ms: int = 0
     """When it ended."""
     speculation: SpeculationBudget = field(default_factory=SpeculationBudget)
+    lag: RecogniserLag = field(default_factory=RecogniserLag)
     force_eou_ignored: bool = False
 
 

@@ -210,6 +210,7 @@ def settle(step: Step) -> None:
         return
     last, failed = state.utterances[-1], any(utterance.failed for utterance in state.utterances)
     pending, text, key = state.pending(), state.pending_text(), state.pending_key()
+    drafts.learn_lag(state, last)
     said, state.utterances = state.utterances, []
     guard = state.policy.interruption.echo_similarity
     if any(utterance.said(guard) for utterance in said):
