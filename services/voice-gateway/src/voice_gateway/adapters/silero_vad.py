@@ -83,8 +83,8 @@ class SileroVad:
         self._leave_score = leave_score
         self._resampled = sample_rate_hz != self._gate.judged_hz
         self._window_bytes = 2 * window_samples(self._gate.judged_hz)
-        self._recent = bytes(self._window_bytes)
-        """The last samples, 16 bit at the gate's judged rate."""
+        self._recent = (b"", bytes(self._window_bytes), b"")
+        """The last frames, 16 bit at the gate's judged rate."""
         self._state = np.zeros((2, STATE_SIZE), np.float32)
         self._score: float | None = 0.0
         """None where the last one did not come."""
@@ -108,20 +108,20 @@ class SileroVad:
         if self._asked is not None:
             await self._take()
         loud = gate.stands_out(samples)
-        self._recent = (self._recent + (samples.astype("<i2").tobytes() if self._resampled else frame))[
-            -self._window_bytes :
-        ]
-        clear = gate.loudness > gate.floor * CLEAR
+        _, older, old = self._recent
+        self._recent = (older, old, samples.astype("<i2").tobytes() if self._resampled else frame)
         self._unscored_frames += 1
-        self._quiet_frames = 0 if loud or (self._in_speech and not clear) else self._quiet_frames + 1
-        if self._quiet_frames > TAIL_FRAMES:
+        if not loud and self._quiet_frames >= TAIL_FRAMES:
+            # Silence goes on.
             self._in_speech = False
             return False
+        clear = gate.loudness > gate.floor * CLEAR
+        self._quiet_frames = 0 if loud or (self._in_speech and not clear) else self._quiet_frames + 1
         sure = loud and clear and self._score is not None and self._score > SURE_SCORE
         ending = self._in_speech and not loud and not clear
         if self._unscored_frames >= (SURE_STEP_FRAMES if sure else 1 if ending else STEP_FRAMES):
             self._unscored_frames = 0
-            self._asked = self._scorer.ask(self._recent, gate.gain, gate.judged_hz, self._state, id(self))
+            self._asked = self._scorer.ask(self._window(), gate.gain, gate.judged_hz, self._state, id(self))
             if self._asked is None or not (sure or (clear and not loud)):
                 await self._take()
         if self._score is None:
@@ -136,6 +136,9 @@ class SileroVad:
         else:
             self._rising.clear()
         return False
+
+    def _window(self) -> bytes:
+        return b"".join(self._recent)[-self._window_bytes :]
 
     def _late_frames(self) -> int:
         """How many frames before this one, which begins speech, were nearly as loud."""
