@@ -138,7 +138,8 @@ def _share(early: dict[str, float]) -> str:
 
 def show_runs(runs: list[Run]) -> None:
     """Print the latency and cost table."""
-    head = ["mode", "calls", "chunk", "callers", "ok", "response p50", "p95", "begun early", "adopted", "added p50", "added p95", "1st turn p50",
+    head = ["mode", "calls", "chunk", "callers", "ok", "response p50", "p95", "begun early", "adopted",
+            "added p50", "added p95", "1st turn p50",
             "no-break response p50", "late frames", "CPU-s/call-min", "cores", "RSS idle MB", "MB/call",
             "generator cores", "others' cores", "lag p99 ms", "valid"]  # fmt: skip
     rows = [

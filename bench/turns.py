@@ -7,9 +7,9 @@ Callers say the set, half of it each, in an order of their own, and wait for eac
 answers early and at the same time to one that does not. The fake recogniser hears the words in the sound, so an
 utterance that is cut in two comes as two texts. `answered` are utterances that got one answer, to all of their words.
 `cut-ins` are utterances during which the gateway took the turn (PROCESSING) or spoke; `asked early` those during which
-it asked the language model, which speculation may do. `lost` got no answer, `in parts` more than one or one to a part of
-the words. `response` is from the end of the utterance to the first audio of its answer, where it was answered; the waits
-of the fakes alone, one after the other, are SERIAL_MS.
+it asked the language model, which speculation may do. `lost` got no answer, `in parts` more than one or one to a part
+of the words. `response` is from the end of the utterance to the first audio of its answer, where it was answered; the
+waits of the fakes alone, one after the other, are SERIAL_MS.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
 A frame is measured in the band where speech is strong and compared with the quietest of the last second, the simplest
 form of minimum statistics (R. Martin, "Noise power spectral density estimation based on optimal smoothing and minimum
-statistics", IEEE 2001). Stationary noise, hum and tones become the floor a second after they began. 2 us a frame: nothing is allocated but the
-samples themselves.
+statistics", IEEE 2001). Stationary noise, hum and tones become the floor a second after they began. 2 us a frame:
+nothing is allocated but the samples themselves.
 """
 
 import math
