@@ -2,10 +2,10 @@
 
 Callers speak over every answer, 1.5 s after it became audible, while the language model still writes it: five times a
 call. All times are at the caller and from the onset of speech (see bench/scripted.py), which its device sends up to
-20 ms later: `duck` the command to play more quietly, `pause` the flush, `silent` the last audible 20 ms played, `last frame` the last audio of
-the interrupted answer; `after the pause` is the last frame less the flush, negative where none came after it.
-`LLM closed` and the like are what the backends saw of the interrupted answers; `late` are requests for speech of an
-answer that began more than 50 ms after its end.
+20 ms later: `duck` the command to play more quietly, `pause` the flush, `silent` the last audible 20 ms played, `last
+frame` the last audio of the interrupted answer; `after the pause` is the last frame less the flush, negative where
+none came after it. `LLM closed` and the like are what the backends saw of the interrupted answers; `late` are
+requests for speech of an answer that began more than 50 ms after its end.
 """
 
 import argparse
