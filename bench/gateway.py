@@ -12,7 +12,9 @@ decodes chunks of 160 ms). `serial` is a gateway that begins no answer early.
 
 response = last speech sent -> first audio received. added = response less the fakes' own logged waits, where they ran
 one after the other; where an answer was begun early, what lies between them and after the last of them.
-A row is marked invalid when the p99 of this process's own loop lag is above 5 ms: then it measures itself.
+A row is marked invalid when the p99 of this process's own loop lag is above 5 ms: then it measures itself. `full` says
+which core had no room, and what of the gateway's own core others used. `ok` are calls without any error; `ended well`
+those that came to their end, errors or not.
 """
 
 import argparse
@@ -56,6 +58,9 @@ class Run:
     chunk_ms: int
     line: str
     ok: int = 0
+    """Calls without any error."""
+    ended: int = 0
+    """Calls that came to their end in order; errors that the caller was told of did not end them."""
     added_ms: list[float] = field(default_factory=list)
     first_turn_added_ms: list[float] = field(default_factory=list)
     response_ms: list[float] = field(default_factory=list)
@@ -113,6 +118,7 @@ def _account(run: Run, records: list[CallRecord], fakes: RunningFakes) -> None:
     accounts = Accounts(list(fakes.log))
     for record in records:
         run.late_frames += record.late_frames
+        run.ended += record.ended
         if record.error:
             run.errors.append(record.error)
         else:
@@ -138,13 +144,13 @@ def _share(early: dict[str, float]) -> str:
 
 def show_runs(runs: list[Run]) -> None:
     """Print the latency and cost table."""
-    head = ["mode", "calls", "chunk", "callers", "ok", "response p50", "p95", "begun early", "adopted",
+    head = ["mode", "calls", "chunk", "callers", "ok", "ended well", "response p50", "p95", "begun early", "adopted",
             "added p50", "added p95", "1st turn p50",
             "no-break response p50", "late frames", "CPU-s/call-min", "cores", "RSS idle MB", "MB/call",
-            "generator cores", "others' cores", "lag p99 ms", "valid"]  # fmt: skip
+            "generator cores", "others' cores", "lag p99 ms", "valid", "full"]  # fmt: skip
     rows = [
         [
-            run.mode, str(run.calls), str(run.chunk_ms), run.line, f"{run.ok}/{run.calls}",
+            run.mode, str(run.calls), str(run.chunk_ms), run.line, f"{run.ok}/{run.calls}", f"{run.ended}/{run.calls}",
             ms(percentile(run.response_ms, 0.5)), ms(percentile(run.response_ms, 0.95)),
             f"{run.early.get('started', 0):.0f}", _share(run.early),
             f"{percentile(run.added_ms, 0.5):.1f}", f"{percentile(run.added_ms, 0.95):.1f}",
@@ -152,7 +158,7 @@ def show_runs(runs: list[Run]) -> None:
             str(run.late_frames), f"{run.cpu_s_per_call_minute:.2f}", f"{run.conditions.gateway_cores:.2f}",
             f"{run.rss_idle_mb:.0f}", f"{run.rss_per_call_mb:.2f}", f"{run.conditions.generator_cores:.2f}",
             f"{run.conditions.foreign_cores:.2f}", f"{run.conditions.lag_p99_ms:.1f}",
-            "yes" if run.conditions.valid else "NO",
+            "yes" if run.conditions.valid else "NO", run.conditions.bottleneck,
         ]
         for run in runs
     ]  # fmt: skip

@@ -21,6 +21,8 @@ from voice_fakes import RunningFakes
 LOGS = Path("out/bench-logs")
 LAG_PERIOD_S = 0.01
 MAX_VALID_LAG_MS = 5.0
+FULL = 0.9
+"""Share of a core from which on work waits in line."""
 READY_TIMEOUT_S = 60.0
 
 
@@ -112,6 +114,17 @@ class Conditions:
     gateway_cpu_s: float = 0.0
     foreign_cores: float = 0.0
     """CPU that others used on these cores, by the machine's own count."""
+    busy: tuple[float, ...] = ()
+    """How busy each of the two cores was: first the gateway's, then that of fakes and callers."""
+
+    @property
+    def bottleneck(self) -> str:
+        """What was full, if anything, and through whom."""
+        full = [busy >= FULL for busy in self.busy]
+        if full and full[0]:
+            others = self.busy[0] - self.gateway_cores
+            return f"the gateway's core, {100 * others:.0f} % of it used by others"
+        return "the core of fakes and callers" if any(full) or not self.valid else "none"
 
     @property
     def valid(self) -> bool:
@@ -135,7 +148,7 @@ async def watching(gateway_process: psutil.Process) -> AsyncIterator[Conditions]
     """Fills in the conditions when the block is left."""
     conditions, lags = Conditions(), _Lags()
     own = psutil.Process()
-    began_s, began = time.monotonic(), (cpu_s(gateway_process), cpu_s(own), _busy_s())
+    began_s, began, busy_before = time.monotonic(), (cpu_s(gateway_process), cpu_s(own)), _busy_s()
     metering = asyncio.create_task(lags.run(), name="bench-lag")
     try:
         yield conditions
@@ -143,11 +156,14 @@ async def watching(gateway_process: psutil.Process) -> AsyncIterator[Conditions]
         metering.cancel()
         seconds = time.monotonic() - began_s
         conditions.gateway_cpu_s = cpu_s(gateway_process) - began[0]
-        own_s, busy_s = cpu_s(own) - began[1], _busy_s() - began[2]
+        own_s = cpu_s(own) - began[1]
+        conditions.busy = tuple((now - before) / seconds for now, before in zip(_busy_s(), busy_before, strict=True))
         conditions.lag_p99_ms = percentile(lags.values_ms, 0.99)
         conditions.gateway_cores = conditions.gateway_cpu_s / seconds
         conditions.generator_cores = own_s / seconds
-        conditions.foreign_cores = max(0.0, (busy_s - own_s - conditions.gateway_cpu_s) / seconds)
+        conditions.foreign_cores = max(
+            0.0, sum(conditions.busy) - conditions.generator_cores - conditions.gateway_cores
+        )
 
 
 async def counted(served: Served, metric: str) -> dict[str, float]:
@@ -171,9 +187,7 @@ def cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _busy_s() -> float:
-    """CPU time that all have used on the first two cores."""
+def _busy_s() -> list[float]:
+    """CPU time that all have used on each of the first two cores."""
     cores = psutil.cpu_times(percpu=True)[:2]
-    return float(
-        sum(sum(core) - core.idle - getattr(core, "iowait", 0.0) - getattr(core, "guest", 0.0) for core in cores)
-    )
+    return [sum(core) - core.idle - getattr(core, "iowait", 0.0) - getattr(core, "guest", 0.0) for core in cores]
