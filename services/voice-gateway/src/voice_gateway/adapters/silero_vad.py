@@ -25,7 +25,7 @@ from itertools import takewhile
 
 import numpy as np
 
-from voice_gateway.adapters.energy_gate import EnergyGate, power_ratio
+from voice_gateway.adapters.energy_gate import S16, EnergyGate, power_ratio
 from voice_gateway.adapters.silero_model import STATE_SIZE, window_samples
 from voice_gateway.adapters.vad_scorer import Scored, VadScorer
 
@@ -81,7 +81,6 @@ class SileroVad:
         self._scorer = scorer
         self._enter_score = enter_score
         self._leave_score = leave_score
-        self._resampled = sample_rate_hz != self._gate.judged_hz
         self._window_bytes = 2 * window_samples(self._gate.judged_hz)
         self._recent = (b"", bytes(self._window_bytes), b"")
         """The last frames, 16 bit at the gate's judged rate."""
@@ -109,7 +108,7 @@ class SileroVad:
             await self._take()
         loud = gate.stands_out(samples)
         _, older, old = self._recent
-        self._recent = (older, old, samples.astype("<i2").tobytes() if self._resampled else frame)
+        self._recent = (older, old, frame if samples.dtype == S16 else samples.astype(S16).tobytes())
         self._unscored_frames += 1
         if not loud and self._quiet_frames >= TAIL_FRAMES:
             # Silence goes on.
