@@ -98,7 +98,7 @@ async def test_a_start_of_speech_is_counted_from_where_it_can_be_heard(recording
             start = at // 2 - detector.late_samples
     assert start is not None
     # From the first 10 ms within 20 dB of the loudest: a little sooner for a breath, hardly later.
-    assert -80 <= (start - audible) / 16 <= 40
+    assert -80 <= (start - audible) / 16 <= 20
 
 
 async def test_few_frames_reach_the_model(scorer: VadScorer, counts: Counts) -> None:
