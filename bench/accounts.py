@@ -16,12 +16,17 @@ class BackendWaits:
     """Arrival of the request to the token that completed the first phrase."""
     tts_ms: float
     """Arrival of the phrase to its first chunk."""
+    added_ms: float
+    """The rest: between the caller and the recogniser, from one backend's answer to the next one's request, and from
+    the last thing that was needed, the final result or the sound, to the caller."""
+    early: bool
+    """The language model was asked before the final result."""
     reply: int
     """Which of the script's replies it was."""
 
     @property
-    def total_ms(self) -> float:
-        """All of them."""
+    def serial_ms(self) -> float:
+        """The backends' waits one after the other."""
         return self.asr_ms + self.llm_ms + self.tts_ms
 
 
@@ -45,22 +50,33 @@ class Accounts:
             for event, speech in self._finals(call_id)
             if speech_end_ms - 400 <= event.t_ms <= first_audio_ms
         ]
-        llm = self._first(call_id, "llm", speech_end_ms - 400, first_audio_ms)
-        tts = self._first(call_id, "tts", speech_end_ms - 400, first_audio_ms)
-        if not finals or llm is None or tts is None:
+        # The last one: those before it were guesses that were thrown away.
+        llm = self._last(call_id, "llm", speech_end_ms - 400, first_audio_ms)
+        if not finals or llm is None:
+            return None
+        llm_request = self._by_request["llm", llm][0]
+        tts = self._first(call_id, "tts", llm_request.t_ms, first_audio_ms)
+        if tts is None:
             return None
         tts_request = self._named("tts", tts, "request")
         tts_chunk = self._named("tts", tts, "first_chunk_sent")
-        llm_request = self._named("llm", llm, "request")
         tokens = [event.t_ms for event in self._by_request["llm", llm] if event.name == "token"]
         before_phrase = [t_ms for t_ms in tokens if tts_request and t_ms <= tts_request.t_ms]
-        if tts_request is None or tts_chunk is None or llm_request is None or not before_phrase:
+        if tts_request is None or tts_chunk is None or not before_phrase:
             return None
         final, speech = finals[-1]
         return BackendWaits(
             asr_ms=final.t_ms - speech,
             llm_ms=before_phrase[-1] - llm_request.t_ms,
             tts_ms=tts_chunk.t_ms - tts_request.t_ms,
+            added_ms=speech
+            - speech_end_ms
+            + max(0.0, llm_request.t_ms - final.t_ms)
+            + tts_request.t_ms
+            - before_phrase[-1]
+            + first_audio_ms
+            - max(final.t_ms, tts_chunk.t_ms),
+            early=llm_request.t_ms < final.t_ms,
             reply=int(llm_request.fields.get("reply", 0)),
         )
 
@@ -96,9 +112,14 @@ class Accounts:
         return sorted(found, key=lambda pair: pair[0].t_ms)
 
     def _first(self, call_id: str, source: str, from_ms: float, to_ms: float) -> int | None:
+        return min(self._begun(call_id, source, from_ms, to_ms), default=(0.0, None))[1]
+
+    def _last(self, call_id: str, source: str, from_ms: float, to_ms: float) -> int | None:
+        return max(self._begun(call_id, source, from_ms, to_ms), default=(0.0, None))[1]
+
+    def _begun(self, call_id: str, source: str, from_ms: float, to_ms: float) -> list[tuple[float, int]]:
         begun = [(self._by_request[source, request][0].t_ms, request) for request in self._calls[source, call_id]]
-        inside = [(t_ms, request) for t_ms, request in begun if from_ms <= t_ms <= to_ms]
-        return min(inside)[1] if inside else None
+        return [(t_ms, request) for t_ms, request in begun if from_ms <= t_ms <= to_ms]
 
     def _named(self, source: str, request: int, name: str) -> Event | None:
         return next((event for event in self._by_request[source, request] if event.name == name), None)

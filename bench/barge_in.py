@@ -1,11 +1,11 @@
 """What callers notice of an interruption, from the onset of their speech: python -m bench.barge_in [--calls 1,10]
 
 Callers speak over every answer, 1.5 s after it became audible, while the language model still writes it: five times a
-call. All times are at the caller and from the first sample of speech, which its device sends 20 ms later: `duck` the
-command to play more quietly, `pause` the flush, `silent` the last audible 20 ms played, `last frame` the last audio of
-the interrupted answer; `after the pause` is the last frame less the flush, negative where none came after it.
-`LLM closed` and the like are what the backends saw of the interrupted answers; `late` are requests for speech of an
-answer that began more than 50 ms after its end.
+call. All times are at the caller and from the onset of speech (see bench/scripted.py), which its device sends up to
+20 ms later: `duck` the command to play more quietly, `pause` the flush, `silent` the last audible 20 ms played, `last
+frame` the last audio of the interrupted answer; `after the pause` is the last frame less the flush, negative where
+none came after it. `LLM closed` and the like are what the backends saw of the interrupted answers; `late` are
+requests for speech of an answer that began more than 50 ms after its end.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from bench.accounts import Accounts
 from bench.lines import RawLine
 from bench.phone import CallFailedError, Phone, Said
 from bench.processes import Conditions, gateway, settle_in, watching
-from bench.scripted import Studio, Utterance
+from bench.scripted import LEAD_MS, Studio, Utterance
 from bench.table import ms, percentile, show
 from bench.timeline import Timeline
 from voice_clients.events import EventKind, PlaybackAction
@@ -103,9 +103,9 @@ async def measure(client: str, calls: int) -> Result:
             "llm": {"replies": [long], "token_interval_ms": 30},
         }
     )
-    async with serving_fakes(script, FakesOptions()) as fakes, gateway(fakes) as (target, process):
-        callers = [Interrupter(number, target, speech, legacy=client == "legacy") for number in range(calls)]
-        async with watching(process) as result.conditions:
+    async with serving_fakes(script, FakesOptions()) as fakes, gateway(fakes) as served:
+        callers = [Interrupter(number, served.target, speech, legacy=client == "legacy") for number in range(calls)]
+        async with watching(served.process) as result.conditions:
             await asyncio.gather(*(caller.run() for caller in callers))
         accounts = Accounts(list(fakes.log))
     for caller in callers:
@@ -117,7 +117,7 @@ async def measure(client: str, calls: int) -> Result:
 
 
 def _account(result: Result, caller: Interrupter, before: Said, said: Said, accounts: Accounts) -> None:
-    onset, timeline = said.start_ms, caller.timeline
+    onset, timeline = said.start_ms + LEAD_MS, caller.timeline
     # The next answer can't begin before the utterance has ended.
     ended = timeline.first(EventKind.END_OF_TURN, onset, said.end_ms + SETTLE_S * 1000)
     frames = timeline.audio(before.end_ms, said.end_ms)

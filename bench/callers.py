@@ -33,6 +33,9 @@ class CallRecord:
     call_id: str = ""
     turns: list[Turn] = field(default_factory=list)
     error: str = ""
+    """What ended the call, or the first error that the caller was told of."""
+    ended: bool = False
+    """The call came to its end in order, errors or not."""
     seconds: float = 0.0
     late_frames: int = 0
     """Frames that came after the loudspeaker had run dry."""
@@ -67,6 +70,7 @@ class Caller:
                     await self._turn(index)
                     await asyncio.sleep(self._random.uniform(0.3, MAX_GAP_S))
                 await self._phone.finish()
+                self.record.ended = True
         except (CallFailedError, OSError, TimeoutError) as error:
             self.record.error = self.record.error or f"{type(error).__name__}: {error}"
         self.record.call_id = self._phone.call_id

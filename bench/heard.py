@@ -199,9 +199,9 @@ async def measure(setting: Setting) -> Result:
     LOGS.mkdir(parents=True, exist_ok=True)
     async with (
         serving_fakes(script(), FakesOptions()) as fakes,
-        gateway(fakes) as (target, _),
+        gateway(fakes) as served,
     ):
-        callers = [Interrupter(number, target, setting, speech) for number in range(setting.calls)]
+        callers = [Interrupter(number, served.target, setting, speech) for number in range(setting.calls)]
         ends = await asyncio.gather(*(caller.run() for caller in callers), return_exceptions=True)
         result.problems += [f"{type(end).__name__}: {end}" for end in ends if isinstance(end, BaseException)]
         played = [caller.listener.played_audio() for caller in callers if caller.listener is not None]

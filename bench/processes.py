@@ -9,7 +9,9 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -19,6 +21,8 @@ from voice_fakes import RunningFakes
 LOGS = Path("out/bench-logs")
 LAG_PERIOD_S = 0.01
 MAX_VALID_LAG_MS = 5.0
+FULL = 0.9
+"""Share of a core from which on work waits in line."""
 READY_TIMEOUT_S = 60.0
 
 
@@ -36,11 +40,23 @@ def gateway_core() -> int | None:
     return 0 if (os.cpu_count() or 1) > 1 else None
 
 
+class Served(NamedTuple):
+    """A gateway that runs."""
+
+    target: str
+    process: psutil.Process
+    metrics_port: int
+    """0 where it has none."""
+
+
+_numbers = count()
+
+
 @asynccontextmanager
 async def gateway(
     fakes: RunningFakes, *, passthrough: bool = False, settings: Mapping[str, str] | None = None
-) -> AsyncIterator[tuple[str, psutil.Process]]:
-    """A gateway process on its core; gives its address. `settings` are laid over the benchmark's own."""
+) -> AsyncIterator[Served]:
+    """A gateway process on its core. `settings` are laid over the benchmark's own."""
     module = "bench.passthrough_server" if passthrough else "voice_gateway"
     environ = {
         **os.environ,
@@ -53,7 +69,7 @@ async def gateway(
         "LOG_LEVEL": "warning" if passthrough else "info",
         **(settings or {}),
     }
-    log = LOGS / ("passthrough.log" if passthrough else "gateway.log")
+    log = LOGS / f"{'passthrough' if passthrough else 'gateway'}-{next(_numbers)}.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, env=environ, stdout=out, stderr=asyncio.subprocess.STDOUT
@@ -62,7 +78,9 @@ async def gateway(
     if (core := gateway_core()) is not None:
         watched.cpu_affinity([core])
     try:
-        yield await _ready(log, process), watched
+        ready = await _ready(log, process)
+        target = str(ready.get("address") or f"127.0.0.1:{ready['port']}")
+        yield Served(target, watched, int(ready.get("metrics_port", 0)))
     finally:
         process.terminate()
         try:
@@ -73,13 +91,13 @@ async def gateway(
             await process.wait()
 
 
-async def _ready(log: Path, process: asyncio.subprocess.Process) -> str:
+async def _ready(log: Path, process: asyncio.subprocess.Process) -> dict[str, Any]:
     until = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < until and process.returncode is None:
         for line in (await asyncio.to_thread(log.read_text)).splitlines():
             if '"ready"' in line:
-                entry = json.loads(line)
-                return str(entry.get("address") or f"127.0.0.1:{entry['port']}")
+                entry: dict[str, Any] = json.loads(line)
+                return entry
         await asyncio.sleep(0.05)
     raise RuntimeError(f"the gateway did not start:\n{(await asyncio.to_thread(log.read_text))[-2000:]}")
 
@@ -96,6 +114,17 @@ class Conditions:
     gateway_cpu_s: float = 0.0
     foreign_cores: float = 0.0
     """CPU that others used on these cores, by the machine's own count."""
+    busy: tuple[float, ...] = ()
+    """How busy each of the two cores was: first the gateway's, then that of fakes and callers."""
+
+    @property
+    def bottleneck(self) -> str:
+        """What was full, if anything, and through whom."""
+        full = [busy >= FULL for busy in self.busy]
+        if full and full[0]:
+            others = self.busy[0] - self.gateway_cores
+            return f"the gateway's core, {100 * others:.0f} % of it used by others"
+        return "the core of fakes and callers" if any(full) or not self.valid else "none"
 
     @property
     def valid(self) -> bool:
@@ -119,7 +148,7 @@ async def watching(gateway_process: psutil.Process) -> AsyncIterator[Conditions]
     """Fills in the conditions when the block is left."""
     conditions, lags = Conditions(), _Lags()
     own = psutil.Process()
-    began_s, began = time.monotonic(), (cpu_s(gateway_process), cpu_s(own), _busy_s())
+    began_s, began, busy_before = time.monotonic(), (cpu_s(gateway_process), cpu_s(own)), _busy_s()
     metering = asyncio.create_task(lags.run(), name="bench-lag")
     try:
         yield conditions
@@ -127,11 +156,29 @@ async def watching(gateway_process: psutil.Process) -> AsyncIterator[Conditions]
         metering.cancel()
         seconds = time.monotonic() - began_s
         conditions.gateway_cpu_s = cpu_s(gateway_process) - began[0]
-        own_s, busy_s = cpu_s(own) - began[1], _busy_s() - began[2]
+        own_s = cpu_s(own) - began[1]
+        conditions.busy = tuple((now - before) / seconds for now, before in zip(_busy_s(), busy_before, strict=True))
         conditions.lag_p99_ms = percentile(lags.values_ms, 0.99)
         conditions.gateway_cores = conditions.gateway_cpu_s / seconds
         conditions.generator_cores = own_s / seconds
-        conditions.foreign_cores = max(0.0, (busy_s - own_s - conditions.gateway_cpu_s) / seconds)
+        conditions.foreign_cores = max(
+            0.0, sum(conditions.busy) - conditions.generator_cores - conditions.gateway_cores
+        )
+
+
+async def counted(served: Served, metric: str) -> dict[str, float]:
+    """A counter of the gateway's by the value of its one label."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.metrics_port)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(5):
+        page = (await reader.read()).decode()
+    writer.close()
+    found: dict[str, float] = {}
+    for line in page.splitlines():
+        if line.startswith(metric + "{"):
+            label, value = line.removeprefix(metric + "{").split("} ")
+            found[label.split('"')[1]] = float(value)
+    return found
 
 
 def cpu_s(process: psutil.Process) -> float:
@@ -140,9 +187,7 @@ def cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _busy_s() -> float:
-    """CPU time that all have used on the first two cores."""
+def _busy_s() -> list[float]:
+    """CPU time that all have used on each of the first two cores."""
     cores = psutil.cpu_times(percpu=True)[:2]
-    return float(
-        sum(sum(core) - core.idle - getattr(core, "iowait", 0.0) - getattr(core, "guest", 0.0) for core in cores)
-    )
+    return [sum(core) - core.idle - getattr(core, "iowait", 0.0) - getattr(core, "guest", 0.0) for core in cores]

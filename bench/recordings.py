@@ -5,9 +5,13 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from voice_fakes.domain.recognition import spread_words
+from voice_fakes.script import KnownRecording, TimedWord
+
 RATE_HZ = 16_000
 LOUD = 300.0
 """RMS above which a chunk counts as speech, as in the fake recogniser."""
+GRAIN_MS = 20
 SPEECH = Path(__file__).parents[1] / "services/speech-worker/tests/audio"
 
 
@@ -21,6 +25,17 @@ def utterances(folder: Path, chunk_ms: int) -> list[list[bytes]]:
     if not found:
         raise FileNotFoundError(f"there are no recordings in {folder}")
     return found
+
+
+def known(folder: Path) -> tuple[KnownRecording, ...]:
+    """The same recordings for a fake recogniser. The words are the file's name, each as long as it has letters."""
+    found: list[KnownRecording] = []
+    for path in sorted(folder.glob("*.wav")):
+        loud = [index for index, chunk in enumerate(cut(read(path), GRAIN_MS)) if rms(chunk) >= LOUD]
+        spoken = spread_words(path.stem.split("-"), loud[0] * GRAIN_MS, (loud[-1] + 1) * GRAIN_MS)
+        words = tuple(TimedWord(text=word, begin_ms=begin, end_ms=end) for word, begin, end in spoken)
+        found.append(KnownRecording(path=str(path), words=words))
+    return tuple(found)
 
 
 def read(path: Path) -> bytes:

@@ -49,6 +49,10 @@ class Timeline:
         """How many events of a kind came within the span."""
         return sum(since_ms <= at_ms < until_ms and _is(event, kind) for at_ms, event in self.events)
 
+    def ends(self) -> list[tuple[float, CallEvent]]:
+        """Every END_OF_TURN."""
+        return [(at_ms, event) for at_ms, event in self.events if _is(event, EventKind.END_OF_TURN)]
+
     def audio(self, since_ms: float, until_ms: float = float("inf")) -> list[tuple[float, AnswerAudio]]:
         """The frames of answers that came within the span."""
         return [

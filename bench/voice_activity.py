@@ -82,6 +82,7 @@ class AcceptAll:
     """What a call costs without a detector."""
 
     frame_samples = FRAME
+    late_samples = 0
 
     async def is_speech(self, frame: bytes) -> bool:
         return bool(frame)
@@ -91,6 +92,7 @@ class SileroByTheBook:
     """The model alone, as its authors run it: every 32 ms without gaps, and no gate."""
 
     frame_samples = FRAME
+    late_samples = 0
 
     def __init__(self, model: SileroModel, counts: Counts) -> None:
         self._model, self._counts = model, counts

@@ -1,13 +1,14 @@
 """The cascade with the real model: what it accepts, what it leaves to the gate, and how little it asks."""
 
 import asyncio
+import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gateway_onnx import turn_model
-from gateway_signals import RATES, judged, pink, sentences, waves, white
+from gateway_signals import RATES, SENTENCES, judged, pink, sentences, waves, white
 
 from voice_gateway.adapters.onnx_models import ModelUnusable
 from voice_gateway.adapters.silero_model import STATE_SIZE, SileroModel, installed_model, window_samples
@@ -82,6 +83,22 @@ async def test_speech_is_accepted_and_pauses_are_not(
     assert heard[spoken].mean() >= accepted
     # In noise the model sees the end, later than the gate.
     assert heard[pause].mean() <= (0.02 if noise_dbfs is None else 0.25)
+
+
+@pytest.mark.parametrize("recording", SENTENCES, ids=lambda path: path.stem)
+async def test_a_start_of_speech_is_counted_from_where_it_can_be_heard(recording: Path, scorer: VadScorer) -> None:
+    with wave.open(str(recording)) as file:
+        pcm = bytes(32_000) + file.readframes(file.getnframes())
+    samples = np.frombuffer(pcm, "<i2").astype(np.float64)
+    levels = np.sqrt((samples[: samples.size // 160 * 160].reshape(-1, 160) ** 2).mean(axis=1))
+    audible = int(np.argmax(levels >= levels.max() / 10)) * 160
+    detector, start = SileroVad(16_000, scorer), None
+    for at in range(0, len(pcm) - 639, 640):
+        if await detector.is_speech(pcm[at : at + 640]) and start is None:
+            start = at // 2 - detector.late_samples
+    assert start is not None
+    # From the first 10 ms within 20 dB of the loudest: a little sooner for a breath, hardly later.
+    assert -80 <= (start - audible) / 16 <= 20
 
 
 async def test_few_frames_reach_the_model(scorer: VadScorer, counts: Counts) -> None:

@@ -166,12 +166,12 @@ def test_push_to_talk_ends_the_turn_without_any_silence() -> None:
 
 def test_an_interim_text_is_told_once() -> None:
     async def scenario() -> None:
-        world = World(asr=AsrScript(transcripts=["one"], interim_every_ms=100))
+        world = World(asr=AsrScript(transcripts=["seaside"], interim_every_ms=100))
         async with world.call() as caller:
             await caller.speak(2_000)
             await caller.listen_for(EventKind.END_OF_TURN)
         told = [i.message for i in caller.transport.received if isinstance(i.message, TranscriptOut)]
-        assert [message.text for message in told if not message.final] == ["one"]
+        assert [message.text for message in told if not message.final] == ["seaside"]
 
     run_virtual(scenario())
 

@@ -196,6 +196,21 @@ def test_a_server_that_ignores_force_eou_is_noticed_once() -> None:
     run_virtual(scenario())
 
 
+def test_a_call_begins_with_what_is_known_of_the_recognisers_lag() -> None:
+    async def scenario() -> None:
+        # Three words are shown while the caller speaks; the fourth comes with the final result.
+        world = World(asr=AsrScript(transcripts=["will it rain today"], interim_every_ms=250))
+        async with world.call() as caller:
+            await caller.speak(900)
+            await caller.listen_for(EventKind.END_OF_TURN)
+        known = world.knowledge.recogniser_lag
+        assert known.ms >= 200
+        async with world.call() as caller:
+            assert caller.call.machine.state.learned.lag == known
+
+    run_virtual(scenario())
+
+
 def test_a_broken_recognition_is_replayed_on_a_new_stream() -> None:
     async def scenario() -> None:
         world = World(asr=AsrScript(break_after_ms=[600]))

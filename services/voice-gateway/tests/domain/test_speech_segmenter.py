@@ -127,3 +127,27 @@ def test_edges_come_in_order_and_lie_in_the_past(runs: list[tuple[bool, int]]) -
                 assert edge.sample >= before.sample
             before = edge
     assert ears.active == (before is not None and before.kind not in (SpeechEdge.ENDED, SpeechEdge.MISFIRE))
+
+
+def test_speech_that_is_known_late_counts_from_where_it_was() -> None:
+    ears = SpeechSegmenter(RATE_HZ, POLICY)
+    for _ in range(10):
+        assert ears.process(FRAME, is_speech=False) is None
+    edges = [ears.process(FRAME, is_speech=True, late_samples=3 * FRAME)]
+    while edges[-1] is None:
+        edges.append(ears.process(FRAME, is_speech=True))
+    assert edges[-1] == Edge(SpeechEdge.STARTED, 7 * FRAME)
+    assert len(edges) == POLICY.onset_ms // 20 - 3
+
+
+def test_late_speech_never_reaches_into_what_was_spoken_before() -> None:
+    ears = SpeechSegmenter(RATE_HZ, POLICY)
+    for _ in range(10):
+        ears.process(FRAME, is_speech=True)
+    spoken = ears.voiced_end
+    ears.reset()
+    ears.process(FRAME, is_speech=False)
+    edge = None
+    while edge is None:
+        edge = ears.process(FRAME, is_speech=True, late_samples=50 * FRAME)
+    assert edge == Edge(SpeechEdge.STARTED, spoken)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voice_gateway.domain.languages import LANGUAGES, NEUTRAL, PhraseLists, language_of
-from voice_gateway.domain.text_features import Ending, TextFeatures, features_of
+from voice_gateway.domain.text_features import Ending, TextFeatures, features_of, in_context
 
 ENGLISH = language_of("en-US")
 
@@ -428,3 +428,21 @@ def test_the_neutral_tables_know_no_words(text: str) -> None:
     features = features_of(text, NEUTRAL, final=True)
     assert not features.stop
     assert not features.asks_repeat
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "ending", "digits"),
+    [
+        ("it is nine nine", "seven", Ending.DIGITS, 3),
+        ("four one five five five five zero one", "nine two", Ending.DIGITS, 10),
+        ("that is spelled", "B", Ending.SPELLING, 1),
+        ("it is nine", "nine", Ending.DIGITS, 2),
+        ("my number is four one five", "and that is all", Ending.COMPLETE, 0),
+        ("what is the weather", "tomorrow", Ending.COMPLETE, 0),
+    ],
+)
+def test_a_number_goes_on_over_several_results(before: str, text: str, ending: Ending, digits: int) -> None:
+    alone = features_of(text, ENGLISH, final=True)
+    joined = in_context(alone, features_of(f"{before} {text}", ENGLISH, final=True))
+    assert (joined.ending, joined.digits) == (ending, digits)
+    assert (joined.words, joined.key) == (alone.words, alone.key)

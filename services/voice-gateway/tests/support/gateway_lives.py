@@ -156,9 +156,11 @@ LIVES = {
         interrupt,
         small_world,
         seconds=4,
-        passes_through=frozenset({"asr_BACKEND_UNAVAILABLE", "speculation_adopted", "speculation_wasted"}),
+        passes_through=frozenset({"asr_BACKEND_UNAVAILABLE", "speculation_wasted"}),
     ),
-    "pause": Life(pause, talkative_world, seconds=8, passes_through=frozenset({"answer_resumed"})),
+    "pause": Life(
+        pause, talkative_world, seconds=8, passes_through=frozenset({"answer_resumed", "speculation_adopted"})
+    ),
     "fail": Life(
         fail,
         failing_world,

@@ -2,7 +2,8 @@
 
 A frame is measured in the band where speech is strong and compared with the quietest of the last second, the simplest
 form of minimum statistics (R. Martin, "Noise power spectral density estimation based on optimal smoothing and minimum
-statistics", IEEE 2001). Stationary noise, hum and tones become the floor a second after they began. 5 us a frame.
+statistics", IEEE 2001). Stationary noise, hum and tones become the floor a second after they began. 2 us a frame:
+nothing is allocated but the samples themselves.
 """
 
 import math
@@ -37,6 +38,8 @@ LOUDNESS_DECAY = 10**-0.006
 
 MAX_GAIN = 32.0
 
+S16 = np.dtype("<i2")
+
 Samples = NDArray[np.number]
 
 
@@ -66,9 +69,11 @@ class EnergyGate:
         self._quietest_floor = quietest_floor
         self._averaged = sample_rate_hz // self.judged_hz
         self._summed = self.judged_hz // BAND_HZ
-        self._ones = np.ones(self._summed, np.float32)
         self._full_scale = (32_768.0 * self._summed) ** 2 * (BAND_HZ * FRAME_MS // 1000 - 2)
-        self._energies = deque([FIRST_FLOOR] * FLOOR_FRAMES, maxlen=FLOOR_FRAMES)
+        self._scratch = _Scratch(self.judged_hz, self._summed)
+        self._frames = 0
+        self._lows: deque[tuple[int, float]] = deque([(0, FIRST_FLOOR)])
+        """Frames that are the quietest from then on, with their numbers, rising: the first is the last second's."""
 
     def samples(self, frame: bytes) -> Samples:
         """The frame at `judged_hz`, int16 or, where it was averaged, float32. Raises `ValueError` for another length
@@ -76,18 +81,22 @@ class EnergyGate:
         """
         if len(frame) != 2 * self.frame_samples:
             raise ValueError(f"a frame has {2 * self.frame_samples} bytes, this one {len(frame)}")
-        samples: Samples = np.frombuffer(frame, dtype="<i2")
+        samples: Samples = np.frombuffer(frame, S16)
         if self._averaged > 1:
             samples = samples.reshape(-1, self._averaged) @ np.full(self._averaged, 1 / self._averaged, np.float32)
         return samples
 
     def stands_out(self, samples: Samples) -> bool:
         """Take the next frame, as `samples` gave it; whether it is louder than the floor by the margin."""
-        band = samples.astype(np.float32).reshape(-1, self._summed).dot(self._ones)
-        steps = band[2:] - band[:-2]
-        self.energy = energy = float(steps.dot(steps)) / self._full_scale
-        self._energies.append(energy)
-        self.floor = max(min(self._energies), self._quietest_floor)
+        energy = self.energy = self._scratch.steps_power(samples) / self._full_scale
+        lows = self._lows
+        self._frames = number = self._frames + 1
+        while lows and lows[-1][1] >= energy:
+            lows.pop()
+        lows.append((number, energy))
+        if lows[0][0] <= number - FLOOR_FRAMES:
+            lows.popleft()
+        self.floor = max(lows[0][1], self._quietest_floor)
         if energy < self.floor * self._margin:
             return False
         self.loudness = max(self.loudness * LOUDNESS_DECAY, energy)
@@ -99,3 +108,23 @@ class EnergyGate:
         if self.loudness >= LOUD_ENOUGH:
             return 1.0
         return min(math.sqrt(LOUD_ENOUGH / self.loudness), MAX_GAIN)
+
+
+class _Scratch:
+    """Memory that is used again for each frame."""
+
+    def __init__(self, judged_hz: int, summed: int) -> None:
+        samples = judged_hz * FRAME_MS // 1000
+        self._samples = np.empty(samples, np.float32)
+        self._groups = self._samples.reshape(-1, summed)
+        self._ones = np.ones(summed, np.float32)
+        self._band = np.empty(samples // summed, np.float32)
+        self._later, self._earlier = self._band[2:], self._band[:-2]
+        self._steps = np.empty(samples // summed - 2, np.float32)
+
+    def steps_power(self, samples: Samples) -> float:
+        """Sum of the squares of what changes in the band."""
+        self._samples[:] = samples
+        np.dot(self._groups, self._ones, self._band)
+        np.subtract(self._later, self._earlier, self._steps)
+        return float(self._steps.dot(self._steps))

@@ -36,6 +36,8 @@ class WebRtcVad:
         self._resampled = sample_rate_hz != self._gate.judged_hz
         self._detector = webrtcvad.Vad(mode)
 
+    late_samples = 0
+
     async def is_speech(self, frame: bytes) -> bool:
         """Judge one frame of `frame_samples` samples, 16 bit. Raises `ValueError` for another length."""
         samples = self._gate.samples(frame)

@@ -155,7 +155,8 @@ class Call:
     # ---- life -------------------------------------------------------------------------------------------------------
 
     def _make_machine(self) -> TurnMachine:
-        learned = Learned(force_eou_ignored=self._services.knowledge.force_eou_ignored)
+        knowledge = self._services.knowledge
+        learned = Learned(force_eou_ignored=knowledge.force_eou_ignored, lag=knowledge.recogniser_lag)
         return TurnMachine(state=CallState(tuning=_tuning(self._config), learned=learned))
 
     def _make_journal(self) -> RecordedJournal:
@@ -281,6 +282,7 @@ class Call:
                 self._services.telemetry.answer_resumed(action.after_ms)
             case ReportTurn():
                 self._services.telemetry.turn_ended(action.report)
+                self._services.knowledge.recogniser_lag = self.machine.state.learned.lag
                 self._send_latency(action)
             case RememberNoForceEou():
                 self._services.knowledge.force_eou_ignored = True

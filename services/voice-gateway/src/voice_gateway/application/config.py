@@ -39,7 +39,7 @@ class LlmConfig:
     system_prompt: str = "You are a helpful voice assistant. Answer in one to three short spoken sentences."
     history_tokens: int = 3_000
     """Bound of the conversation sent with each request, estimated (see domain/conversation.py)."""
-    first_token_timeout_ms: int = 8_000
+    first_token_timeout_ms: int = 5_000
     token_timeout_ms: int = 5_000
     """Longest wait between two tokens."""
 

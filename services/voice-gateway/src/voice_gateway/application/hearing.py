@@ -108,7 +108,7 @@ class Hearing:
             self.log.append(frame)
             if is_speech:
                 self._voiced_at_ms = arrived_ms
-            edge = self._segmenter.process(self._voice.frame_samples, is_speech)
+            edge = self._segmenter.process(self._voice.frame_samples, is_speech, self._voice.late_samples)
             if edge is None and self._too_long(self._segmenter.position):
                 edge = self._segmenter.end()
             if edge is not None:

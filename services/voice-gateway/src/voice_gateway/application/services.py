@@ -6,6 +6,7 @@ from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.config import ConfigSource
 from voice_gateway.application.ports import AudioTools, Clock, EndOfTurnModel, JournalSink, Telemetry
 from voice_gateway.application.recording import NoJournals
+from voice_gateway.domain.speculation import RecogniserLag
 
 
 @dataclass(slots=True)
@@ -13,6 +14,8 @@ class SharedKnowledge:
     """What calls learn about the backends and later calls of the process use."""
 
     force_eou_ignored: bool = False
+    recogniser_lag: RecogniserLag = field(default_factory=RecogniserLag)
+    """As the call that had the last turn knows it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,10 @@ from voice_gateway.domain.call_state import CallState
 from voice_gateway.domain.echo import EchoMatch, compare
 from voice_gateway.domain.events import AsrEnded, AsrResult, Event
 from voice_gateway.domain.languages import PhraseLists, language_of
-from voice_gateway.domain.text_features import TextFeatures, features_of
+from voice_gateway.domain.text_features import TextFeatures, features_of, in_context
+
+CONTEXT_CHARACTERS = 120
+"""Of what was said before a result that it is read with: more than a card number, in words."""
 
 ECHO_TAIL_MS = 3_000
 """How long after an answer its echo may still be recognised: a client's buffer, a room, a recogniser that is late."""
@@ -56,6 +59,9 @@ class Understanding:
         if not event.text:
             return replace(event, heard_samples=heard)
         features = self.features(event.text, final=event.final)
+        if before := self._state().said_before(event.utterance):
+            before = before[-CONTEXT_CHARACTERS:]
+            features = in_context(features, self.features(f"{before} {event.text}", final=event.final))
         if played := self._recently_played(heard):
             features = self._guarded(features, compare(event.text, played, self._language))
         if not features.stop:

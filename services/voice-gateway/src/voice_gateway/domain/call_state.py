@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from voice_gateway.domain.conversation import Message
+from voice_gateway.domain.conversation import Message, Role
 from voice_gateway.domain.echo import POSSIBLE_ECHO
 from voice_gateway.domain.endpointing import CallerPace
 from voice_gateway.domain.events import NO_FEATURES, AsrResult, SpeakRequest
 from voice_gateway.domain.heard import HeardLedger
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
-from voice_gateway.domain.speculation import SpeculationBudget
+from voice_gateway.domain.speculation import RecogniserLag, SpeculationBudget
 from voice_gateway.domain.text_features import Expectation, TextFeatures
 
 UNHEARD_MS = 240
@@ -45,6 +45,8 @@ class Pause:
     """Why that much."""
     complete: float | None = None
     """What the end-of-turn model thinks, once it has answered."""
+    text_ms: int | None = None
+    """When the recogniser last changed its text in this pause."""
 
 
 @dataclass(slots=True)
@@ -142,6 +144,16 @@ class Utterance:
         self.paused = self.covered = False
         self.stretch_sample = sample
         self.final_sample = self.final_sample or None
+
+    def take(self, event: AsrResult, now_ms: int) -> None:
+        """Note a result."""
+        before = [result.features.key for result in self.results]
+        if event.final:
+            self.take_final(event)
+        else:
+            self.take_interim(event)
+        if self.pause.number and [result.features.key for result in self.results] != before:
+            self.pause.text_ms = now_ms
 
     def take_interim(self, event: AsrResult) -> None:
         """Note an interim result, in the place of the one before."""
@@ -290,6 +302,7 @@ class Learned:
     answered_ms: int = 0
     """When it ended."""
     speculation: SpeculationBudget = field(default_factory=SpeculationBudget)
+    lag: RecogniserLag = field(default_factory=RecogniserLag)
     force_eou_ignored: bool = False
 
 
@@ -345,6 +358,20 @@ class CallState:
     def pending_text(self) -> str:
         """The same as text."""
         return " ".join(result.text for result in self.pending())
+
+    def said_before(self, utterance: int) -> str:
+        """What the caller said in this turn before the newest result of that utterance, with what was never answered
+        of the turn before.
+        """
+        last = self.history[-1] if self.history else None
+        heard = self.reply is not None and self.reply.audible
+        parts = [last.text] if last is not None and last.role is Role.USER and not heard else []
+        for each in self.utterances:
+            if each.number < utterance:
+                parts.append(each.text)
+            elif each.number == utterance:
+                parts += [result.text for result in each.finals]
+        return " ".join(parts)
 
     def pending_key(self) -> tuple[str, ...]:
         """The same as fingerprints."""

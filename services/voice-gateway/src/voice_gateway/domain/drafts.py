@@ -1,13 +1,13 @@
 """Speculation: the answer is begun while the caller may still go on, and thrown away if that was wrong.
 
-An answer is begun on what is recognised when the caller falls silent and may be done; begun anew when the recogniser
-changes its mind; adopted when the turn ends with the words that it was begun for. Until then nothing of it leaves the
-gateway. The transaction is that of huggingface/speech-to-speech (turn and revision); the budget is in speculation.py.
+An answer is begun on what is recognised when the caller falls silent and may be done, once the recogniser has had the
+time to show the last word, or has just shown it; begun anew when the recogniser changes its mind; adopted when the turn
+ends with the words that it was begun for. Until then nothing of it leaves the gateway. The transaction is that of huggingface/speech-to-speech (turn and revision); the budget is in speculation.py.
 """
 
 from voice_gateway.domain import answering
 from voice_gateway.domain.actions import CancelReply, CountSpeculation, Speculation, StartReply
-from voice_gateway.domain.call_state import UNHEARD_MS, Draft, ReplyState, Utterance
+from voice_gateway.domain.call_state import UNHEARD_MS, CallState, Draft, ReplyState, Utterance
 from voice_gateway.domain.conversation import Message, Role, append_user, bounded
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.step import Step
@@ -25,6 +25,8 @@ def consider(step: Step) -> None:
     if state.draft is not None:
         discard(step)
     last = state.utterances[-1]
+    if not _words_are_in(state, last):
+        return
     budget = state.learned.speculation
     if not key or not _may_be_all(last, state.opened.input_sample_rate_hz):
         return
@@ -43,6 +45,34 @@ def consider(step: Step) -> None:
         StartReply(reply.turn, reply.generation, messages, revision, speculative=True),
         CountSpeculation(Speculation.STARTED),
     )
+
+
+def _words_are_in(state: CallState, utterance: Utterance) -> bool:
+    """Whether the recogniser has shown all that was said, by what is known of its lag."""
+    if not utterance.open or utterance.pause.text_ms is not None or not utterance.interim.words:
+        return True
+    return state.now_ms >= _due_ms(state, utterance)
+
+
+def _due_ms(state: CallState, utterance: Utterance) -> int:
+    return utterance.speech_end_ms + round(state.learned.lag.ms)
+
+
+def deadline(state: CallState) -> int | None:
+    """When to consider it again though nothing happens, in ms of call time."""
+    utterance = state.open_utterance()
+    if utterance is None or not utterance.paused or state.reply is not None or not state.policy.speculation.enabled:
+        return None
+    due_ms = _due_ms(state, utterance)
+    return due_ms if due_ms > state.now_ms else None
+
+
+def learn_lag(state: CallState, utterance: Utterance) -> None:
+    """The turn is over: how late were its words?"""
+    if utterance.pause.number:
+        shown_ms = utterance.pause.text_ms
+        lag_ms = 0 if shown_ms is None else shown_ms - utterance.speech_end_ms
+        state.learned.lag = state.learned.lag.after_turn(lag_ms)
 
 
 def _may_be_all(utterance: Utterance, rate_hz: int) -> bool:

@@ -13,6 +13,27 @@ MEMORY = 0.8
 """Weight of the past at each outcome: the last five count for two thirds."""
 
 
+LAG_MEMORY = 0.8
+"""Weight of what is known of the recogniser's lag against a shorter one; a longer one counts at once."""
+
+LONGEST_LAG_MS = 800.0
+"""Riva's throughput profile decodes in chunks of 800 ms; what comes later than that is no lag but an illness."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniserLag:
+    """How long after the end of speech the recogniser's words are all there: it shows a word some 100 to 300 ms after
+    it was said. An answer begun before that lacks the last word, and is thrown away.
+    """
+
+    ms: float = 0.0
+
+    def after_turn(self, lag_ms: float) -> "RecogniserLag":
+        """The text of a turn was all there so long after the end of its speech."""
+        lag_ms = min(LONGEST_LAG_MS, max(0.0, lag_ms))
+        return RecogniserLag(max(lag_ms, LAG_MEMORY * self.ms + (1 - LAG_MEMORY) * lag_ms))
+
+
 @dataclass(frozen=True, slots=True)
 class SpeculationBudget:
     """One call's account."""

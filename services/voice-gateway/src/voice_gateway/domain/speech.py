@@ -57,17 +57,21 @@ class SpeechSegmenter:
         """Forget the speech under way."""
         self._state, self._voiced, self.silence_ms = _State.SILENT, 0, None
 
-    def process(self, samples: int, is_speech: bool) -> Edge | None:
-        """Take the next frame of `samples` samples; give the edge it makes, if any."""
+    def process(self, samples: int, is_speech: bool, late_samples: int = 0) -> Edge | None:
+        """Take the next frame of `samples` samples; give the edge it makes, if any. Where it is speech, so were the
+        `late_samples` before it, though they were judged otherwise.
+        """
         start, self.position = self.position, self.position + samples
         if is_speech:
-            self._voiced += samples
+            if self._state in (_State.SILENT, _State.TENTATIVE):
+                start -= min(late_samples, start - self._last_voiced)
+            self._voiced += self.position - start
             self._last_voiced = self.position
         elif self._state in (_State.SILENT, _State.TENTATIVE):
             self._voiced = max(0, self._voiced - samples)
         match self._state:
             case _State.SILENT:
-                return self._silent(start, samples, is_speech)
+                return self._silent(start, is_speech)
             case _State.TENTATIVE:
                 return self._tentative(is_speech)
             case _State.SPEAKING:
@@ -90,8 +94,8 @@ class SpeechSegmenter:
         self.reset()
         return Edge(kind, self._last_voiced)
 
-    def _silent(self, start: int, samples: int, is_speech: bool) -> Edge | None:
-        if is_speech and self._voiced == samples:
+    def _silent(self, start: int, is_speech: bool) -> Edge | None:
+        if is_speech and self._voiced == self.position - start:
             self._onset = start
         if self._voiced < self._samples(self.policy.onset_ms):
             return None

@@ -6,7 +6,7 @@ A call costs some tens of microseconds; it is made for every interim result.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
@@ -67,6 +67,24 @@ class TextFeatures:
     echo: float = 0.0
     """How much of it is in what was just played, 0 to 1; see `domain/echo.py`. Filled in by whoever knows what was
     played."""
+
+
+IN_PROGRESS = frozenset({Ending.DIGITS, Ending.SPELLING, Ending.EMAIL})
+"""Endings that more of the same kind is awaited after."""
+
+
+def in_context(features: TextFeatures, whole: TextFeatures) -> TextFeatures:
+    """`features` of a result, given those of the turn's `whole` text up to its end.
+
+    A recogniser that ends an utterance in each pause gives a number group by group: "nine" is no number yet, and "four
+    one five nine" is one. Only numbers, spellings and addresses are read across results: how a sentence ends, its last
+    part tells."""
+    if whole.ending in IN_PROGRESS:
+        return replace(features, ending=whole.ending, digits=whole.digits)
+    if features.ending is Ending.NEUTRAL and whole.digits > features.digits > 0:
+        # "It is nine", a pause, "nine": being read out.
+        return replace(features, ending=Ending.DIGITS, digits=whole.digits)
+    return features
 
 
 class _Rules:

@@ -90,6 +90,8 @@ class TurnMachine:
             times.append(state.closing.drain_until_ms)
         if (due := overlap.deadline(state)) is not None:
             times.append(due)
+        if (due := drafts.deadline(state)) is not None:
+            times.append(due)
         for utterance in state.utterances:
             if not utterance.done:
                 wait = utterance.wait
@@ -208,6 +210,7 @@ def _tick(step: Step, event: Tick) -> None:
         overlap.tick(step, event.heard_samples)
     else:
         utterances.settle(step)
+        drafts.consider(step)
     if state.phase is not Phase.CLOSED:
         prompting.tick(step, event.heard_samples)
 
@@ -233,10 +236,7 @@ def _asr_result(step: Step, event: AsrResult) -> None:
     if utterance is None or utterance.done:
         step.do(CountStale("asr_result"))
         return
-    if event.final:
-        utterance.take_final(event)
-    else:
-        utterance.take_interim(event)
+    utterance.take(event, step.now)
     if step.state.reply is not None:
         overlap.recognised(step, event, utterance)
     else:

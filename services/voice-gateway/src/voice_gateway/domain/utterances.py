@@ -17,11 +17,11 @@ from voice_gateway.domain.actions import (
 )
 from voice_gateway.domain.call_state import UNHEARD_MS, Utterance
 from voice_gateway.domain.endpointing import EndpointChoice, silence_for
-from voice_gateway.domain.events import AsrResult, SpeakRequest, Speech, SpeechEdge, TurnScored
+from voice_gateway.domain.events import NO_FEATURES, AsrResult, SpeakRequest, Speech, SpeechEdge, TurnScored
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.policy import Finalize
 from voice_gateway.domain.step import Step
-from voice_gateway.domain.text_features import TextFeatures
+from voice_gateway.domain.text_features import Ending, TextFeatures
 
 MAX_UTTERANCES = 16
 """Stretches of speech within one turn; more than that and the turn ends with what is there."""
@@ -91,7 +91,7 @@ def _weigh(step: Step, utterance: Utterance) -> None:
         if choice.silence_ms != utterance.pause.silence_ms:
             step.do(AwaitSilence(choice.silence_ms))
         utterance.pause.silence_ms, utterance.pause.rule = choice.silence_ms, choice.rule
-    if utterance.settled and choice.silence_ms <= step.state.policy.endpoint_silence_ms:
+    if utterance.settled and _quick(step, utterance):
         # The recogniser's own endpointing agrees.
         end(step, "asr_final")
 
@@ -182,7 +182,14 @@ def recognised(step: Step, event: AsrResult, utterance: Utterance) -> None:
 
 
 def _quick(step: Step, utterance: Utterance) -> bool:
-    return utterance.pause.silence_ms <= step.state.policy.endpoint_silence_ms
+    """Whether the recogniser's own end of utterance is believed: not where the rules ask for more silence than usual,
+    nor after a number word, which may be the first of several.
+    """
+    if utterance.pause.silence_ms > step.state.policy.endpoint_silence_ms:
+        return False
+    pending = step.state.pending()
+    features = pending[-1].features if pending else NO_FEATURES
+    return not (features.ending is Ending.NEUTRAL and features.digits)
 
 
 def show(step: Step) -> None:
@@ -207,6 +214,7 @@ def settle(step: Step) -> None:
         return
     last, failed = state.utterances[-1], any(utterance.failed for utterance in state.utterances)
     pending, text, key = state.pending(), state.pending_text(), state.pending_key()
+    drafts.learn_lag(state, last)
     said, state.utterances = state.utterances, []
     guard = state.policy.interruption.echo_similarity
     if any(utterance.said(guard) for utterance in said):

@@ -48,6 +48,8 @@ class FakeVoice:
     def __init__(self, sample_rate_hz: int) -> None:
         self.frame_samples = sample_rate_hz * FRAME_MS // 1000
 
+    late_samples = 0
+
     async def is_speech(self, frame: bytes) -> bool:
         """Judge one frame."""
         return any(frame)

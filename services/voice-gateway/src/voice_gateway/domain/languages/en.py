@@ -67,7 +67,9 @@ ENGLISH = Language(
             "is; what this is; what that is; what time it is; what is this; what's this; like this; like that; yes i "
             "am; yes i do; yes it is; yes i have; no i don't; no it isn't; no i haven't; i hope not; i think not; why "
             "not; of course not; once more; no more; any more; one more; not really; or so; i think so; think about; "
-            "talk about; talking about; to talk to; looking for; waiting for; deal with; come from"
+            "talk about; talking about; to talk to; looking for; waiting for; deal with; come from; okay then; ok "
+            "then; alright then; all right then; who you are; what you are; where you are; how you are; who they are; "
+            "what they are; where they are; how they are; who we are; where we are; who i am; where i am"
         ),
         answers=listed(
             "no; nope; nah; not really; no thanks; no thank you; yes please; thank you; thanks; thank you very much; "
