@@ -2,7 +2,8 @@
 
 An answer is begun on what is recognised when the caller falls silent and may be done, once the recogniser has had the
 time to show the last word, or has just shown it; begun anew when the recogniser changes its mind; adopted when the turn
-ends with the words that it was begun for. Until then nothing of it leaves the gateway. The transaction is that of huggingface/speech-to-speech (turn and revision); the budget is in speculation.py.
+ends with the words that it was begun for. Until then nothing of it leaves the gateway. The transaction is that of
+huggingface/speech-to-speech (turn and revision); the budget is in speculation.py.
 """
 
 from voice_gateway.domain import answering
