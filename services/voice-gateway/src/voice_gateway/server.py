@@ -58,8 +58,8 @@ from voice_gateway.domain.breaker import BreakerPolicy
 from voice_gateway.domain.recording import Words
 from voice_gateway.settings import GatewaySettings, load, to_call_config
 
-LAG_PERIOD_S = 0.5
-"""How often the loop's lag is measured: costs nothing, and a stall of this length is never missed."""
+WATCH_PERIOD_S = 0.5
+"""How often the loop's lag and the calls' queues are looked at: a stall of this length is never missed."""
 
 FAREWELL_S = 1.0
 """Calls end themselves when draining is over; this is for their last words."""
@@ -263,6 +263,7 @@ async def serving(
 ) -> AsyncIterator[RunningGateway]:
     """Take calls and answer Prometheus until the context is left. Raises OSError where an address can't be had."""
     admission = Admission(settings.server.max_calls)
+    telemetry.capacity(settings.server.max_calls)
     service = VoiceGatewayService(runner, admission, BackendChecks(probes), telemetry)
     async with (
         _metrics(settings.server.metrics_listen_address, telemetry) as metrics_port,
@@ -285,12 +286,16 @@ async def _metrics(listen_address: str, telemetry: PrometheusTelemetry) -> Async
         yield bound_port
 
 
-async def _watch_lag(telemetry: PrometheusTelemetry) -> None:
+async def _watch(
+    telemetry: PrometheusTelemetry, runner: CallRunner, config: ConfigSource, journals: JournalSink
+) -> None:
+    """Show what no event tells: how late the loop is, what waits in the calls, which configurations are in use."""
     loop = asyncio.get_running_loop()
     while True:
-        due_s = loop.time() + LAG_PERIOD_S
-        await asyncio.sleep(LAG_PERIOD_S)
+        due_s = loop.time() + WATCH_PERIOD_S
+        await asyncio.sleep(WATCH_PERIOD_S)
         telemetry.loop_lag(max(0.0, loop.time() - due_s))
+        telemetry.load(runner.load(), revision=config.current().revision, journals=journals.waiting)
 
 
 async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mapping[str, str]) -> int:
@@ -324,15 +329,15 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
                 config_revision=config.current().revision,
                 pid=os.getpid(),
             )
-            lag = asyncio.create_task(_watch_lag(telemetry), name="loop-lag")
+            watch = asyncio.create_task(_watch(telemetry, runner, config, journals), name="watch-process")
             apologies = asyncio.create_task(canned.keep(backends.backends.tts), name="apologies")
             try:
                 log.info("stopping", signal=await signalled)
                 await gateway.drain(seconds=settings.server.drain_seconds)
             finally:
-                lag.cancel()
+                watch.cancel()
                 apologies.cancel()
                 signalled.cancel()
-                await asyncio.gather(lag, apologies, return_exceptions=True)
+                await asyncio.gather(watch, apologies, return_exceptions=True)
     log.info("stopped")
     return 0

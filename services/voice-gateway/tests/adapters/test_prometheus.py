@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from voice_gateway.adapters.metrics_http import serving_metrics
 from voice_gateway.adapters.prometheus import BACKENDS, PrometheusTelemetry
-from voice_gateway.application.ports import Telemetry
+from voice_gateway.application.ports import Load, Telemetry
 from voice_gateway.domain.breaker import BreakerState
 from voice_gateway.domain.report import Stage, TurnReport
 
@@ -37,6 +37,7 @@ TURN = TurnReport(
         Stage("first_phrase", 640, 700),
         Stage("tts_first_audio", 700, 780),
         Stage("first_audio_sent", 780, 785),
+        Stage("first_audio_played", 785, 905),
     ),
     interruption_ms=230,
 )
@@ -53,7 +54,7 @@ def test_the_names_on_dashboards_are_there_from_the_start() -> None:
 
 def test_no_label_holds_what_a_caller_chooses() -> None:
     telemetry: Telemetry = PrometheusTelemetry()
-    telemetry.call_ended("ok")
+    telemetry.call_ended("ok", after_s=61.0)
     telemetry.turn_ended(TURN)
     telemetry.call_refused("draining")
     telemetry.backend_error("tts", "BACKEND_BUSY")
@@ -62,6 +63,7 @@ def test_no_label_holds_what_a_caller_chooses() -> None:
     telemetry.breaker_changed("llm", 0, BreakerState.OPEN)
     telemetry.apologised("llm", "speech")
     assert isinstance(telemetry, PrometheusTelemetry)
+    telemetry.load(Load({}, {"a1b2": 1}), revision="a1b2", journals=0)
     labels = {
         label
         for family in telemetry.registry.collect()
@@ -69,7 +71,8 @@ def test_no_label_holds_what_a_caller_chooses() -> None:
         for sample in family.samples
         for label in sample.labels
     }
-    assert labels == {"status", "reason", "endpoint_rule", "outcome", "backend", "what", "le", "position", "form"}
+    of_calls = {"status", "reason", "endpoint_rule", "outcome", "stage", "what", "le"}
+    assert labels == of_calls | {"backend", "position", "form", "queue", "revision"}
 
 
 def test_the_ladder_of_failures_can_be_seen() -> None:
@@ -88,7 +91,7 @@ def test_calls_are_counted() -> None:
     telemetry = PrometheusTelemetry()
     telemetry.call_started()
     telemetry.call_started()
-    telemetry.call_ended("cancelled")
+    telemetry.call_ended("cancelled", after_s=1.0)
     telemetry.call_refused("at_capacity")
     assert value(telemetry, "active_streams") == 1
     assert value(telemetry, "requests_total", status="cancelled") == 1
@@ -192,3 +195,56 @@ async def test_anything_else_gets_a_status(request_line: bytes, status: bytes) -
 async def test_a_request_without_end_is_not_answered() -> None:
     async with serving_metrics(PrometheusTelemetry().registry, "127.0.0.1", 0) as port:
         assert await asked(port, b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 100_000) == b""
+
+
+def test_a_turn_is_seen_as_a_waterfall_from_the_mouth_to_the_ear() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.turn_ended(TURN)
+    sums = {
+        stage: value(telemetry, "turn_stage_seconds_sum", stage=stage)
+        for stage in ("endpoint", "llm_first_token", "first_phrase", "tts_first_audio", "first_audio_played")
+    }
+    assert sums == {
+        "endpoint": 0.5,
+        "llm_first_token": 0.64,
+        "first_phrase": 0.7,
+        "tts_first_audio": 0.78,
+        "first_audio_played": 0.905,
+    }
+    assert value(telemetry, "turn_stage_seconds_count", stage="asr_final") == 0, "there from the start"
+    assert value(telemetry, "first_audio_played_seconds_sum") == 0.905
+
+
+async def test_what_a_turn_observes_carries_its_trace() -> None:
+    """Exemplars are in the OpenMetrics form only, which Prometheus asks for."""
+    telemetry = PrometheusTelemetry()
+    telemetry.turn_ended(TURN, trace_id="4bf92f3577b34da6a3ce929d0e0e4736")
+    async with serving_metrics(telemetry.registry, "127.0.0.1", 0) as port:
+        page = await fetched(port, accept="application/openmetrics-text; version=1.0.0")
+        plain = await fetched(port, accept="text/plain")
+    line = next(line for line in page.splitlines() if "trace_id" in line and "e2e_latency" in line)
+    assert 'trace_id="4bf92f3577b34da6a3ce929d0e0e4736"' in line
+    assert "trace_id" not in plain
+
+
+async def fetched(port: int, *, accept: str) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n".encode())
+    page = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    return page.decode()
+
+
+def test_what_waits_and_which_configurations_are_in_use_is_shown() -> None:
+    telemetry = PrometheusTelemetry()
+    telemetry.capacity(100)
+    telemetry.load(Load({"inbox": 3, "playout_ms": 250.0}, {"old": 2, "new": 1}), revision="new", journals=7)
+    assert value(telemetry, "call_capacity") == 100
+    assert value(telemetry, "queue_depth", queue="inbox") == 3
+    assert value(telemetry, "queue_depth", queue="journal") == 7
+    assert value(telemetry, "calls_by_revision", revision="old") == 2
+    telemetry.load(Load({}, {"new": 4}), revision="newest", journals=0)
+    assert value(telemetry, "queue_depth", queue="inbox") == 0
+    assert value(telemetry, "calls_by_revision", revision="old") is None, "revisions do not pile up"
+    assert value(telemetry, "config_info", revision="new") is None
+    assert value(telemetry, "config_info", revision="newest") == 1

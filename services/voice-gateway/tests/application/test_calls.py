@@ -1,7 +1,18 @@
 """Whole calls on virtual time: what the caller gets, what the backends see."""
 
+import pytest
+
 from servicekit.testing import run_virtual
-from voice_gateway.application.messages import AudioOut, Capability, EventKind, Hello, PlaybackOut, PlaybackVerb, TextIn
+from voice_gateway.application.messages import (
+    AudioOut,
+    Capability,
+    EventKind,
+    Hello,
+    PlaybackOut,
+    PlaybackVerb,
+    PlayedIn,
+    TextIn,
+)
 from voice_gateway.domain.conversation import Message, Role
 from voice_gateway.domain.phases import Phase
 from voice_gateway.testing.backends import AsrScript, LlmScript
@@ -277,5 +288,26 @@ def test_a_failing_voice_leaves_the_text() -> None:
             assert caller.transport.answer(1) == "First sentence here. Second sentence follows."
             events = ["listening", "processing", "error", "speaking", "end_of_turn", "listening"]
             assert caller.transport.events() == events
+
+    run_virtual(scenario())
+
+
+def test_a_report_goes_from_the_mouth_to_the_ear() -> None:
+    """Up to when the client says that it began to play: 50 ms after the first audio was sent."""
+
+    async def scenario() -> None:
+        world = World(asr=AsrScript(transcripts=["what time is it"]))
+        async with world.call(Hello(capabilities=ALL_CAPABILITIES)) as caller:
+            speech_end_ms = await caller.speak(800)
+            await caller.listen_for(EventKind.SPEAKING)
+            await caller.silence(150)
+            await caller.send(PlayedIn(caller.call.machine.state.generation, 1_600))
+            await caller.listen_for(EventKind.END_OF_TURN)
+            (report,) = world.telemetry.reports
+            ends = {stage.name: stage.end_ms for stage in report.stages}
+            assert list(ends)[:2] == ["asr_final", "endpoint"]
+            assert ends["asr_final"] <= ends["endpoint"] <= ends["tts_first_audio"] <= ends["first_audio_sent"]
+            assert ends["first_audio_played"] - ends["first_audio_sent"] == pytest.approx(50, abs=21)
+            assert report.speech_end_ms == pytest.approx(speech_end_ms, abs=21)
 
     run_virtual(scenario())

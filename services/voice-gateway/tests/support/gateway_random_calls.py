@@ -67,6 +67,10 @@ class CountedJournals:
     recorded: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
 
+    @property
+    def waiting(self) -> int:
+        return 0
+
     def open(self, call_id: str, opening: JournalOpening) -> "CountedJournals":
         """Begin."""
         self.opened += 1

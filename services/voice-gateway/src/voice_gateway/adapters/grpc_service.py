@@ -156,8 +156,9 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
             )
             raise
         finally:
-            self._telemetry.call_ended(status)
-            log.info("call_ended", status=status, seconds=round(time.monotonic() - started_s, 3))
+            after_s = time.monotonic() - started_s
+            self._telemetry.call_ended(status, after_s=after_s)
+            log.info("call_ended", status=status, seconds=round(after_s, 3))
 
     async def _call(self, transport: GrpcTransport, *, call_id: str) -> None:
         try:

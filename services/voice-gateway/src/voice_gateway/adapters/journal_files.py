@@ -101,6 +101,11 @@ class JournalFiles:
         self.put(lambda: file.begin(opening.opening))
         return file
 
+    @property
+    def waiting(self) -> int:
+        """Entries that wait to be written."""
+        return self._queue.qsize()
+
     def put(self, work: Callable[[], None]) -> None:
         """Have the thread do something, in order. For the few things a journal begins and ends with: no bound."""
         self._queue.put(work)

@@ -10,6 +10,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from voice_gateway.application.ports import Load
 from voice_gateway.domain.breaker import BreakerState
 from voice_gateway.domain.errors import BackendKind
 from voice_gateway.domain.report import Stage, TurnReport
@@ -18,6 +19,23 @@ BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.
 """For speech: 10 ms to 10 s, close together between 0.2 and 1 s, where a pause turns from quick to awkward."""
 
 LAG_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+
+CALL_BUCKETS_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0)
+
+JITTER_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5)
+
+QUEUES = ("inbox", "downlink_messages", "playout_ms", "uplink_ahead_ms", "journal")
+
+WATERFALL = (
+    "endpoint",
+    "asr_final",
+    "llm_first_token",
+    "first_phrase",
+    "tts_first_audio",
+    "first_audio_sent",
+    "first_audio_played",
+)
+"""Stages of a turn on its way from the caller's mouth to the caller's ear."""
 
 PREFIX = "voice_gateway_"
 
@@ -51,9 +69,9 @@ class _Maker:
         self.docs.append(MetricDoc(f"{PREFIX}{name}", "gauge", labels, text))
         return Gauge(f"{PREFIX}{name}", text, labels, registry=self._registry)
 
-    def seconds(self, name: str, text: str, *, buckets: tuple[float, ...] = BUCKETS_S) -> Histogram:
-        self.docs.append(MetricDoc(f"{PREFIX}{name}_seconds", "histogram", (), text))
-        return Histogram(f"{PREFIX}{name}_seconds", text, buckets=buckets, registry=self._registry)
+    def seconds(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = BUCKETS_S) -> Histogram:
+        self.docs.append(MetricDoc(f"{PREFIX}{name}_seconds", "histogram", labels, text))
+        return Histogram(f"{PREFIX}{name}_seconds", text, labels, buckets=buckets, registry=self._registry)
 
 
 class _Duplex:
@@ -78,16 +96,36 @@ class _Process:
         self.lag = make.seconds("loop_lag", "How late the event loop runs a timer.", buckets=LAG_BUCKETS_S)
 
 
+class _Calls:
+    """Calls of this process."""
+
+    def __init__(self, make: _Maker) -> None:
+        self.requests = make.counter("requests", "Calls that have ended, by how.", "status")
+        self.active = make.gauge("active_streams", "Calls in progress.")
+        self.refused = make.counter("calls_refused", "Calls that were not admitted.", "reason")
+        self.admitted = make.counter("calls_admitted", "Calls that were admitted.")
+        self.capacity = make.gauge("call_capacity", "Calls that this process takes at a time.")
+        self.duration = make.seconds("call_duration", "Length of calls.", buckets=CALL_BUCKETS_S)
+        self.jitter = make.seconds(
+            "uplink_jitter",
+            "How unevenly a caller's audio arrives (RFC 3550, A.8), at the end of each turn.",
+            buckets=JITTER_BUCKETS_S,
+        )
+        self.revision = make.gauge("config_info", "1 for the configuration in force.", "revision")
+        self.by_revision = make.gauge("calls_by_revision", "Calls that go by a configuration.", "revision")
+        self.depth = make.gauge(
+            "queue_depth", "The most that waits in any call: entries, or ms where the name says so.", "queue"
+        )
+
+
 class PrometheusTelemetry:
-    """The Telemetry port."""
+    """The Telemetry port. What is observed at a turn's end carries the call's trace as exemplar, where there is one."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or _process_registry()
         make = _Maker(self.registry)
         self.docs = make.docs
-        self._requests = make.counter("requests", "Calls that have ended, by how.", "status")
-        self._active = make.gauge("active_streams", "Calls in progress.")
-        self._refused = make.counter("calls_refused", "Calls that were not admitted.", "reason")
+        self._calls = _Calls(make)
         self._tokens = make.counter("llm_tokens", "Pieces of answer text received.")
         self._characters = make.counter("tts_characters", "Characters sent to synthesis.")
         self._stale = make.counter("stale_events_dropped", "What arrived for a turn that was over.", "what")
@@ -97,25 +135,50 @@ class PrometheusTelemetry:
         self._duplex = _Duplex(make)
         self._ladder = _Ladder(make)
         self._process = _Process(make)
+        self._revisions: set[str] = set()
+        """Those that have a sample."""
 
     def call_started(self) -> None:
         """Count a call in progress."""
-        self._active.inc()
+        self._calls.active.inc()
+        self._calls.admitted.inc()
 
-    def call_ended(self, status: str) -> None:
+    def call_ended(self, status: str, *, after_s: float) -> None:
         """Count a call that has ended."""
-        self._active.dec()
-        self._requests.labels(status).inc()
+        self._calls.active.dec()
+        self._calls.requests.labels(status).inc()
+        self._calls.duration.observe(after_s)
 
     def call_refused(self, reason: str) -> None:
         """A refusal is a request as well, of status "refused"."""
-        self._refused.labels(reason).inc()
-        self._requests.labels("refused").inc()
+        self._calls.refused.labels(reason).inc()
+        self._calls.requests.labels("refused").inc()
 
-    def turn_ended(self, report: TurnReport) -> None:
-        """Count a turn and observe its stages."""
+    def turn_ended(self, report: TurnReport, *, trace_id: str = "") -> None:
+        """Count a turn and observe its stages. `trace_id` is that of the turn's trace, empty where there is none."""
         self._turns.labels(report.endpoint_rule, report.outcome).inc()
-        self._turn_times.observe(report)
+        self._turn_times.observe(report, {"trace_id": trace_id} if trace_id else None)
+
+    def uplink_jitter(self, milliseconds: float) -> None:
+        """Observe how unevenly a caller's audio arrives."""
+        self._calls.jitter.observe(milliseconds / 1000)
+
+    def capacity(self, calls: int) -> None:
+        """Show how many calls the process takes."""
+        self._calls.capacity.set(calls)
+
+    def load(self, load: Load, *, revision: str, journals: int) -> None:
+        """Show what waits, and the configurations in use; revisions that no call goes by any more are forgotten."""
+        depths = {**load.depths, "journal": float(journals)}
+        for queue in QUEUES:
+            self._calls.depth.labels(queue).set(depths.get(queue, 0.0))
+        self._calls.revision.clear()
+        self._calls.revision.labels(revision).set(1)
+        for gone in self._revisions - load.revisions.keys():
+            self._calls.by_revision.remove(gone)
+        for used, calls in load.revisions.items():
+            self._calls.by_revision.labels(used).set(calls)
+        self._revisions = set(load.revisions)
 
     def llm_tokens(self, count: int) -> None:
         """Count pieces of answer text."""
@@ -202,6 +265,9 @@ class _VoiceActivity:
         self.unscored = make.counter("vad_frames_unscored", "Frames left to the energy gate alone.", "reason")
 
 
+Exemplar = dict[str, str]
+
+
 class _TurnTimes:
     """Histograms of a turn's stages, which are in milliseconds from the end of the caller's speech."""
 
@@ -214,30 +280,41 @@ class _TurnTimes:
         # Added.
         self._endpoint = make.seconds("endpoint_delay", "End of speech to the decision that the turn is over.")
         self._first_audio = make.seconds("first_audio", "End of speech to first audio ready, before it is sent.")
+        self._played = make.seconds(
+            "first_audio_played", "End of speech to first audio played, for clients that acknowledge."
+        )
         self._interruption = make.seconds("barge_in_stop", "Speech over an answer to the decision to stop it.")
+        stages = make.seconds(
+            "turn_stage", "End of speech to the end of each stage: where the time to the answer goes.", "stage"
+        )
+        self._stages = {stage: stages.labels(stage) for stage in WATERFALL}
 
-    def observe(self, report: TurnReport) -> None:
+    def observe(self, report: TurnReport, exemplar: Exemplar | None) -> None:
         """Observe the stages that the turn came to. Typed turns have no speech, and so no latency of recognition."""
         spoken = report.endpoint_rule != "text"
-        self._until(self._endpoint, report.stage("endpoint") if spoken else None)
-        self._until(self._asr, (report.stage("asr_final") or report.stage("endpoint")) if spoken else None)
-        self._took(self._ttft, report.stage("llm_first_token"))
-        self._took(self._llm, report.stage("llm_total"))
-        self._took(self._tts, report.stage("tts_first_audio"))
-        self._until(self._first_audio, report.stage("tts_first_audio"))
-        self._until(self._e2e, report.stage("first_audio_sent"))
+        self._until(self._endpoint, report.stage("endpoint") if spoken else None, exemplar)
+        final = report.stage("asr_final") or report.stage("endpoint")
+        self._until(self._asr, final if spoken else None, exemplar)
+        self._took(self._ttft, report.stage("llm_first_token"), exemplar)
+        self._took(self._llm, report.stage("llm_total"), exemplar)
+        self._took(self._tts, report.stage("tts_first_audio"), exemplar)
+        self._until(self._first_audio, report.stage("tts_first_audio"), exemplar)
+        self._until(self._e2e, report.stage("first_audio_sent"), exemplar)
+        self._until(self._played, report.stage("first_audio_played"), exemplar)
+        for name, histogram in self._stages.items():
+            self._until(histogram, report.stage(name), exemplar)
         if report.interruption_ms is not None:
-            self._interruption.observe(report.interruption_ms / 1000)
+            self._interruption.observe(report.interruption_ms / 1000, exemplar)
 
     @staticmethod
-    def _until(histogram: Histogram, stage: Stage | None) -> None:
+    def _until(histogram: Histogram, stage: Stage | None, exemplar: Exemplar | None) -> None:
         if stage is not None:
-            histogram.observe(max(0.0, stage.end_ms) / 1000)
+            histogram.observe(max(0.0, stage.end_ms) / 1000, exemplar)
 
     @staticmethod
-    def _took(histogram: Histogram, stage: Stage | None) -> None:
+    def _took(histogram: Histogram, stage: Stage | None, exemplar: Exemplar | None) -> None:
         if stage is not None:
-            histogram.observe(max(0.0, stage.end_ms - stage.start_ms) / 1000)
+            histogram.observe(max(0.0, stage.end_ms - stage.start_ms) / 1000, exemplar)
 
 
 def _process_registry() -> CollectorRegistry:

@@ -58,6 +58,7 @@ from voice_gateway.domain.call_state import CallState, Learned, Tuning
 from voice_gateway.domain.errors import CallEnded, CallTooLong, Draining, GatewayError
 from voice_gateway.domain.events import CallFailed, CallStarted, DrainRequested, Event, Retuned, Tick
 from voice_gateway.domain.phases import Phase
+from voice_gateway.domain.report import Stage, TurnReport
 from voice_gateway.domain.turn import TurnMachine
 
 log = get_logger(__name__)
@@ -281,9 +282,11 @@ class Call:
             case CountResumed():
                 self._services.telemetry.answer_resumed(action.after_ms)
             case ReportTurn():
-                self._services.telemetry.turn_ended(action.report)
+                report = self._with_playback(action.report)
+                self._services.telemetry.turn_ended(report)
+                self._services.telemetry.uplink_jitter(self.hearing.intake.jitter_ms)
                 self._services.knowledge.recogniser_lag = self.machine.state.learned.lag
-                self._send_latency(action)
+                self._send_latency(report)
             case RememberNoForceEou():
                 self._services.knowledge.force_eou_ignored = True
                 log.info("force_eou_ignored")
@@ -294,8 +297,31 @@ class Call:
             case _:
                 assert_never(action)
 
-    def _send_latency(self, action: ReportTurn) -> None:
-        report = action.report
+    def _with_playback(self, report: TurnReport) -> TurnReport:
+        """`report`, with when the client began to play, if it acknowledges."""
+        played_ms = self.downlink.first_played_ms(report.turn)
+        sent = report.stage("first_audio_sent")
+        if played_ms is None or sent is None:
+            return report
+        after_ms = max(sent.end_ms, self.inbox.call_ms(played_ms) - report.speech_end_ms)
+        return replace(report, stages=(*report.stages, Stage("first_audio_played", sent.end_ms, after_ms)))
+
+    def depths(self) -> dict[str, float]:
+        """What waits in this call, by the name of the queue."""
+        messages, playout_ms = self.downlink.depths()
+        return {
+            "inbox": self.inbox.depth,
+            "downlink_messages": messages,
+            "playout_ms": playout_ms,
+            "uplink_ahead_ms": max(0.0, self.hearing.intake.received_ms - self.inbox.now()),
+        }
+
+    @property
+    def config_revision(self) -> str:
+        """Of the configuration that this call goes by."""
+        return self._config.revision
+
+    def _send_latency(self, report: TurnReport) -> None:
         stages = {stage.name: round(stage.end_ms) for stage in report.stages}
         rule, outcome = report.endpoint_rule, report.outcome
         log.info("turn_ended", turn=report.turn, rule=rule, outcome=outcome, ms_after_speech=stages)

@@ -88,6 +88,8 @@ class Downlink:
         self._closing = False
         self._held = False
         self._writing_since_ms: float | None = None
+        self._first_played: tuple[int, float] | None = None
+        """The latest turn whose answer is known to be heard, and since when."""
 
     # ---- messages ---------------------------------------------------------------------------------------------------
 
@@ -184,8 +186,20 @@ class Downlink:
         answer = self._answer
         if answer is None or answer.generation != generation or answer.paused_at is not None:
             return False
-        answer.audio.clock.on_ack(samples, self._clock.ms())
+        now_ms = self._clock.ms()
+        answer.audio.clock.on_ack(samples, now_ms)
+        if samples > 0 and (self._first_played is None or self._first_played[0] != answer.turn):
+            self._first_played = answer.turn, now_ms - samples * 1000 / self._sizes.sample_rate_hz
         return True
+
+    def first_played_ms(self, turn: int) -> float | None:
+        """When the client began to play the turn's answer, by its first acknowledgement; on the clock of `Clock.ms`."""
+        return self._first_played[1] if self._first_played is not None and self._first_played[0] == turn else None
+
+    def depths(self) -> tuple[int, float]:
+        """Messages that wait to be written, and ms of audio that waits."""
+        waiting = self._answer.audio.waiting if self._answer is not None else 0
+        return len(self._messages), waiting / 2 * 1000 / self._sizes.sample_rate_hz
 
     def hold(self, held: bool) -> None:
         """Stop sending audio, or go on: for a client whose acknowledgements stall."""

@@ -74,9 +74,12 @@ class Hearing:
 
     async def audio(self, pcm: bytes) -> None:
         """Take the next audio from the client, in pieces of any size."""
+        arrived_ms = self._now_ms()
         await self._may_go_on()
         async with self._taking:
-            await self._judge(self.intake.take(pcm), may_wait=True)
+            frames = self.intake.take(pcm)
+            self.intake.note_arrival(arrived_ms)
+            await self._judge(frames, may_wait=True)
 
     async def silence(self, milliseconds: int) -> None:
         """The client sends nothing: let time pass as silence, so that speech ends and the recogniser gets its pause."""

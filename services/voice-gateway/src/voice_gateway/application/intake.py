@@ -15,6 +15,9 @@ class Intake:
         self._rate_hz = rate_hz
         self._frame_bytes = 2 * frame_samples
         self._resampler = resampler
+        self.jitter_ms = 0.0
+        """How unevenly audio arrives: RFC 3550's estimate (A.8), of the wait for a piece less the piece's length."""
+        self._arrived_ms: float | None = None
         self._odd_byte = b""
         self._partial = b""
         """Less than a frame, at the recogniser's rate."""
@@ -34,6 +37,13 @@ class Intake:
         self.received_samples += len(pcm) // 2
         self.last_chunk_ms = len(pcm) / 2 * 1000 / self._client_rate_hz
         return self._frames(pcm if self._resampler is None else self._resampler.process(pcm))
+
+    def note_arrival(self, now_ms: float) -> None:
+        """The piece that was taken last arrived at `now_ms`."""
+        if self._arrived_ms is not None:
+            uneven_ms = abs(now_ms - self._arrived_ms - self.last_chunk_ms)
+            self.jitter_ms += (uneven_ms - self.jitter_ms) / 16
+        self._arrived_ms = now_ms
 
     def silence(self, milliseconds: int) -> list[bytes]:
         """Frames of silence, after what is held."""

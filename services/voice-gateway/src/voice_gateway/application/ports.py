@@ -252,6 +252,16 @@ class CallTransport(Protocol):
 # ---- telemetry ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the process's calls are at, at one moment."""
+
+    depths: dict[str, float]
+    """By the name of a queue, the most that waits in any call."""
+    revisions: dict[str, int]
+    """Calls by the revision of the configuration that they go by."""
+
+
 class Telemetry(Protocol):
     """Counts and durations. Calls are cheap and never fail."""
 
@@ -259,7 +269,7 @@ class Telemetry(Protocol):
         """A call was admitted."""
         ...
 
-    def call_ended(self, status: str) -> None:
+    def call_ended(self, status: str, *, after_s: float) -> None:
         """An admitted call ended; `status` is "ok", "cancelled" or an error's reason in lower case."""
         ...
 
@@ -267,8 +277,12 @@ class Telemetry(Protocol):
         """A call was not admitted."""
         ...
 
-    def turn_ended(self, report: TurnReport) -> None:
-        """A turn ended, answered or interrupted."""
+    def turn_ended(self, report: TurnReport, *, trace_id: str = "") -> None:
+        """A turn ended, answered or interrupted. `trace_id` is empty where the call is not traced."""
+        ...
+
+    def uplink_jitter(self, milliseconds: float) -> None:
+        """How unevenly a caller's audio arrives; told at the end of each turn."""
         ...
 
     def llm_tokens(self, count: int) -> None:
@@ -336,6 +350,11 @@ class JournalWriter(Protocol):
 
 class JournalSink(Protocol):
     """Keeps the journals of calls, or does not."""
+
+    @property
+    def waiting(self) -> int:
+        """Entries of all journals that wait to be written."""
+        ...
 
     def open(self, call_id: str, opening: JournalOpening) -> JournalWriter:
         """Begin the journal of a call. Neither waits nor fails."""

@@ -18,6 +18,11 @@ from voice_gateway.domain.turn import TurnMachine
 class NoJournals:
     """The JournalSink of a gateway that records nothing."""
 
+    @property
+    def waiting(self) -> int:
+        """Nothing does."""
+        return 0
+
     def open(self, call_id: str, opening: JournalOpening) -> "NoJournals":  # noqa: ARG002
         """Nothing."""
         return self

@@ -3,7 +3,7 @@
 from voice_gateway.application.call import Call
 from voice_gateway.application.messages import Hello
 from voice_gateway.application.overrides import Admitted, admit
-from voice_gateway.application.ports import BackendSelection, BackendWish, CallTransport
+from voice_gateway.application.ports import BackendSelection, BackendWish, CallTransport, Load
 from voice_gateway.application.services import CallServices
 from voice_gateway.domain.errors import BackendKind
 
@@ -31,6 +31,16 @@ class CallRunner:
             await call.run()
         finally:
             del self._running[call_id]
+
+    def load(self) -> Load:
+        """What waits in the calls, and which configuration they go by."""
+        depths: dict[str, float] = {}
+        revisions: dict[str, int] = {}
+        for call in self._running.values():
+            revisions[call.config_revision] = revisions.get(call.config_revision, 0) + 1
+            for queue, depth in call.depths().items():
+                depths[queue] = max(depth, depths.get(queue, 0.0))
+        return Load(depths, revisions)
 
     async def drain(self, *, deadline_ms: int) -> None:
         """Tell every call that the process stops in `deadline_ms`."""

@@ -57,6 +57,8 @@ class FinalWait:
     """When a server that was asked with `force_eou` counts as one that ignores it."""
     until_ms: int | None = None
     """When the interim result has to do."""
+    final_ms: int | None = None
+    """When the last final result came."""
 
 
 @dataclass(slots=True)
@@ -150,6 +152,7 @@ class Utterance:
         before = [result.features.key for result in self.results]
         if event.final:
             self.take_final(event)
+            self.wait.final_ms = now_ms
         else:
             self.take_interim(event)
         if self.pause.number and [result.features.key for result in self.results] != before:
@@ -186,6 +189,8 @@ class ReplyMarks:
     """When the answer was asked for."""
     committed_ms: int | None = None
     """When the caller's turn was over; an answer may be asked for before that."""
+    final_ms: int | None = None
+    """When the final transcript came; None where none was needed."""
     first_token_ms: int | None = None
     text_done_ms: int | None = None
     first_phrase_ms: int | None = None

@@ -28,6 +28,9 @@ class TurnReport:
     interruption_ms: float | None = None
     """From the start of the caller's speech over the answer to the decision to stop."""
 
+    speech_end_ms: int = 0
+    """Call time that the stages count from."""
+
     def stage(self, name: str) -> Stage | None:
         """The stage of that name, if the turn came so far."""
         return next((stage for stage in self.stages if stage.name == name), None)

@@ -16,6 +16,7 @@ def report(
     at = reply.marks
     zero = at.speech_end_ms
     marks = [
+        ("asr_final", zero, at.final_ms),
         ("endpoint", zero, at.committed_ms),
         ("llm_first_token", at.asked_ms, at.first_token_ms),
         ("llm_total", at.asked_ms, at.text_done_ms),
@@ -34,4 +35,5 @@ def report(
         stages=stages,
         heard_samples=heard_samples,
         interruption_ms=interruption_ms,
+        speech_end_ms=zero,
     )

@@ -52,7 +52,14 @@ def listen(step: Step) -> None:
 
 
 def commit(
-    step: Step, text: str, rule: str, *, speech_end_ms: int, key: tuple[str, ...] = (), repeat: bool = False
+    step: Step,
+    text: str,
+    rule: str,
+    *,
+    speech_end_ms: int,
+    final_ms: int | None = None,
+    key: tuple[str, ...] = (),
+    repeat: bool = False,
 ) -> None:
     """The caller's turn is over: answer it. `key` is what a speculative answer must have been begun for; with `repeat`
     the caller only asks for the last answer again.
@@ -66,7 +73,7 @@ def commit(
     state.turn += 1
     reply = drafted or answering.new_reply(state, state.turn, rule, speech_end_ms=speech_end_ms, now=step.now)
     reply.rule, reply.marks.committed_ms = rule, step.now
-    reply.marks.speech_end_ms = min(speech_end_ms, step.now)
+    reply.marks.speech_end_ms, reply.marks.final_ms = min(speech_end_ms, step.now), final_ms
     state.reply, state.phase = reply, Phase.THINKING
     step.do(SendTranscript(state.turn, text, final=True), SendEvent(state.turn, EventKind.PROCESSING))
     if drafted is not None:

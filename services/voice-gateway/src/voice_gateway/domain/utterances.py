@@ -219,7 +219,15 @@ def settle(step: Step) -> None:
     guard = state.policy.interruption.echo_similarity
     if any(utterance.said(guard) for utterance in said):
         repeat = all(result.features.asks_repeat for result in pending)
-        turns.commit(step, text, last.ended_by, speech_end_ms=last.speech_end_ms, key=key, repeat=repeat)
+        turns.commit(
+            step,
+            text,
+            last.ended_by,
+            speech_end_ms=last.speech_end_ms,
+            final_ms=last.wait.final_ms,
+            key=key,
+            repeat=repeat,
+        )
         return
     drafts.discard(step)
     if failed and state.tuning.conversation.apologise:

@@ -97,12 +97,13 @@ class FakeTelemetry:
         self.counts: Counter[str] = Counter()
         self.reports: list[TurnReport] = []
         self.longest_pause_ms = 0.0
+        self.uplink_jitter_ms = 0.0
 
     def call_started(self) -> None:
         """Count."""
         self.counts["call_started"] += 1
 
-    def call_ended(self, status: str) -> None:
+    def call_ended(self, status: str, *, after_s: float) -> None:  # noqa: ARG002
         """Count."""
         self.counts[f"call_ended_{status}"] += 1
 
@@ -110,9 +111,13 @@ class FakeTelemetry:
         """Count."""
         self.counts[f"call_refused_{reason}"] += 1
 
-    def turn_ended(self, report: TurnReport) -> None:
+    def turn_ended(self, report: TurnReport, *, trace_id: str = "") -> None:  # noqa: ARG002
         """Keep."""
         self.reports.append(report)
+
+    def uplink_jitter(self, milliseconds: float) -> None:
+        """Keep the latest."""
+        self.uplink_jitter_ms = milliseconds
 
     def llm_tokens(self, count: int) -> None:
         """Count."""
