@@ -98,6 +98,10 @@ class FakeChat:
         except asyncio.CancelledError:
             self._log.add(SOURCE, "client_closed", request_id, tokens=stream.sent)
             raise
+        except ConnectionResetError:
+            # The caller hung up a moment before the handler would have been cancelled for it. Nobody reads this answer.
+            self._log.add(SOURCE, "client_closed", request_id, tokens=stream.sent)
+            return web.Response(status=499)
 
     async def _whole(self, answer: "_Answer", *, prompt: int) -> web.Response:
         if isinstance(answer.fault, LlmStall):
