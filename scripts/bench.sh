@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every measurement that the documents quote, in one run: about twenty minutes on two cores. Nothing is asserted.
-# Usage: scripts/bench.sh [gateway|barge_in|turns|heard|echo|hearing|engines] [arguments of the benchmark]
+# Usage: scripts/bench.sh [gateway|barge_in|turns|heard|echo|hearing|telemetry|engines] [arguments of the benchmark]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p out
@@ -10,6 +10,7 @@ turns() { .venv/bin/python -m bench.turns --json out/bench-turns.json "$@"; }
 heard() { .venv/bin/python -m bench.heard --json out/bench-heard.json "$@"; }
 echo_rooms() { .venv/bin/python -m bench.echo "$@"; .venv/bin/python -m bench.echo_sound; }
 engines() { .venv/bin/python -m speech_worker.bench "$@"; }
+telemetry() { .venv/bin/python -m bench.telemetry "$@"; }
 hearing() { .venv/bin/python -m bench.voice_activity "$@"; }
 case ${1:-all} in
   gateway) shift; gateway "$@" ;;
@@ -19,6 +20,7 @@ case ${1:-all} in
   echo) shift; echo_rooms "$@" ;;
   engines) shift; engines "$@" ;;
   hearing) shift; hearing "$@" ;;
-  all) gateway; barge_in; turns; heard; echo_rooms; hearing; engines ;;
-  *) echo "usage: scripts/bench.sh [gateway|barge_in|turns|heard|echo|hearing|engines]" >&2; exit 2 ;;
+  telemetry) shift; telemetry "$@" ;;
+  all) gateway; barge_in; turns; heard; echo_rooms; hearing; telemetry; engines ;;
+  *) echo "usage: scripts/bench.sh [gateway|barge_in|turns|heard|echo|hearing|telemetry|engines]" >&2; exit 2 ;;
 esac
