@@ -26,8 +26,17 @@ FRAMES_PER_MINUTE = 3_000
 CALL_MINUTE_CPU_S = 0.7
 """Of the gateway at 50 calls (`python -m bench.gateway`, CURRENT_STATUS.md)."""
 
-STAGES = """asr_final endpoint llm_first_token llm_total first_phrase tts_first_audio first_audio_sent answer
-first_audio_played""".split()
+STAGES = [
+    "asr_final",
+    "endpoint",
+    "llm_first_token",
+    "llm_total",
+    "first_phrase",
+    "tts_first_audio",
+    "first_audio_sent",
+    "answer",
+    "first_audio_played",
+]
 
 REPORT = TurnReport(
     turn=1,
