@@ -76,7 +76,7 @@ def main() -> int:
         ("jitter of a turn", lambda: telemetry.uplink_jitter(3.0), 20_000, TURNS_PER_MINUTE),
         (
             "a look at queues and configurations",
-            lambda: telemetry.load(load, revision="a1b2c3", journals=0),
+            lambda: telemetry.load(load, revision="a1b2c3", journals=0, tasks=500),
             5_000,
             SAMPLES_PER_MINUTE / CALLS,
         ),

@@ -295,7 +295,12 @@ async def _watch(
         due_s = loop.time() + WATCH_PERIOD_S
         await asyncio.sleep(WATCH_PERIOD_S)
         telemetry.loop_lag(max(0.0, loop.time() - due_s))
-        telemetry.load(runner.load(), revision=config.current().revision, journals=journals.waiting)
+        telemetry.load(
+            runner.load(),
+            revision=config.current().revision,
+            journals=journals.waiting,
+            tasks=len(asyncio.all_tasks()),
+        )
 
 
 async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mapping[str, str]) -> int:

@@ -63,7 +63,7 @@ def test_no_label_holds_what_a_caller_chooses() -> None:
     telemetry.breaker_changed("llm", 0, BreakerState.OPEN)
     telemetry.apologised("llm", "speech")
     assert isinstance(telemetry, PrometheusTelemetry)
-    telemetry.load(Load({}, {"a1b2": 1}), revision="a1b2", journals=0)
+    telemetry.load(Load({}, {"a1b2": 1}), revision="a1b2", journals=0, tasks=9)
     labels = {
         label
         for family in telemetry.registry.collect()
@@ -238,12 +238,13 @@ async def fetched(port: int, *, accept: str) -> str:
 def test_what_waits_and_which_configurations_are_in_use_is_shown() -> None:
     telemetry = PrometheusTelemetry()
     telemetry.capacity(100)
-    telemetry.load(Load({"inbox": 3, "playout_ms": 250.0}, {"old": 2, "new": 1}), revision="new", journals=7)
+    telemetry.load(Load({"inbox": 3, "playout_ms": 250.0}, {"old": 2, "new": 1}), revision="new", journals=7, tasks=9)
     assert value(telemetry, "call_capacity") == 100
+    assert value(telemetry, "tasks") == 9
     assert value(telemetry, "queue_depth", queue="inbox") == 3
     assert value(telemetry, "queue_depth", queue="journal") == 7
     assert value(telemetry, "calls_by_revision", revision="old") == 2
-    telemetry.load(Load({}, {"new": 4}), revision="newest", journals=0)
+    telemetry.load(Load({}, {"new": 4}), revision="newest", journals=0, tasks=9)
     assert value(telemetry, "queue_depth", queue="inbox") == 0
     assert value(telemetry, "calls_by_revision", revision="old") is None, "revisions do not pile up"
     assert value(telemetry, "config_info", revision="new") is None

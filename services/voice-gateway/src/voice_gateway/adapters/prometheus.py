@@ -93,6 +93,7 @@ class _Process:
     def __init__(self, make: _Maker) -> None:
         self.reloads = make.counter("config_reloads", "Edits of the configuration.", "result")
         self.journals = make.counter("journals", "Journals of calls, by what became of them.", "result")
+        self.tasks = make.gauge("tasks", "asyncio tasks: some ten a call, and a few that live as long as the process.")
         self.lag = make.seconds("loop_lag", "How late the event loop runs a timer.", buckets=LAG_BUCKETS_S)
 
 
@@ -167,8 +168,9 @@ class PrometheusTelemetry:
         """Show how many calls the process takes."""
         self._calls.capacity.set(calls)
 
-    def load(self, load: Load, *, revision: str, journals: int) -> None:
+    def load(self, load: Load, *, revision: str, journals: int, tasks: int) -> None:
         """Show what waits, and the configurations in use; revisions that no call goes by any more are forgotten."""
+        self._process.tasks.set(tasks)
         depths = {**load.depths, "journal": float(journals)}
         for queue in QUEUES:
             self._calls.depth.labels(queue).set(depths.get(queue, 0.0))
