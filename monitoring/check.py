@@ -63,6 +63,7 @@ async def check(seconds: float, folder: Path, *, callers: int = 3, plots: Path |
     async with scene(folder) as running, prometheus(folder, running.targets, RULES) as server:
         begin_s = time.time()
         await play(running, seconds, callers=callers)
+        hung_up_s = time.time()
         await asyncio.sleep(LAST_SCRAPES_S)
         end_s = time.time()
         await _targets(server, running, verdict)
@@ -75,7 +76,7 @@ async def check(seconds: float, folder: Path, *, callers: int = 3, plots: Path |
         found = await server.exemplars("voice_gateway_e2e_latency_seconds_bucket", begin_s, end_s)
         verdict.traced = sum(len(series["exemplars"]) for series in found)
         if plots is not None:
-            await plot_pages(server, PAGES, begin_s + FIRST_WORDS_S, end_s, plots)
+            await plot_pages(server, PAGES, begin_s + FIRST_WORDS_S, hung_up_s - SCRAPE_S, plots)
     if not running.calls:
         verdict.failures.append("no call ended")
     return verdict

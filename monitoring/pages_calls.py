@@ -53,7 +53,7 @@ OVERVIEW = Page(
                     kind="stat", width=4, height=4, steps=((1, "red"),),
                 ),
                 Panel(
-                    "Backends whose breaker is open",
+                    "Breakers open",
                     "The gateway sends nothing there until a probe succeeds. See Backends.",
                     one(f"count ({G}backend_breaker_state{PODS} == 2) or vector(0)"),
                     kind="stat", width=4, height=4, steps=((1, "red"),),
@@ -69,9 +69,9 @@ OVERVIEW = Page(
                     quantiles(f"{G}e2e_latency_seconds", exemplars=True), unit="s", width=12, steps=QUICK_S,
                 ),
                 Panel(
-                    "Silence after an interruption",
-                    "Speech over an answer to the decision to stop it. Above 0.5 s callers shout: look at loop lag "
-                    "(Capacity) and at the recogniser (Backends).",
+                    "Interruption decided",
+                    "Speech over an answer to the decision to stop it. The answer is paused before, at 200 ms. Above "
+                    "0.8 s: words come late from the recogniser (Backends), or the loop lags (Capacity).",
                     quantiles(f"{G}barge_in_stop_seconds"), unit="s", width=6,
                 ),
                 Panel(
@@ -206,8 +206,8 @@ TURNS = Page(
             (
                 Panel(
                     "End of turn, by rule",
-                    "Turns a minute by the rule that ended them. Many by `silence` and few by a complete "
-                    "sentence: the recogniser gives no punctuation, or rules lack the language.",
+                    "Turns a minute by the rule that ended them, as docs/explanation/end-of-turn.md names them. Many "
+                    "by `final_timeout`: the recogniser owes its final results.",
                     one(f"60 * {rate(G + 'turns_total', by='endpoint_rule')}", "{{endpoint_rule}}"), stacked=True,
                 ),
                 Panel(

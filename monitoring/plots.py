@@ -113,9 +113,9 @@ def _panel(panel: Panel, series: list[Series], box: Box, seconds: float) -> list
         return parts + _bars(panel, series, box)
     if panel.kind == "state-timeline":
         return parts + _states(panel, series, box, seconds)
-    if panel.stacked and not any(len(each.points) < 2 for each in series):
-        series = _stacked(series)
-    return parts + _lines(panel, series, inside, seconds)
+    if panel.kind == "heatmap":
+        return parts + _heat(series, inside, seconds)
+    return parts + _lines(panel, _stacked(series) if panel.stacked else series, inside, seconds)
 
 
 def _lines(panel: Panel, series: list[Series], box: Box, seconds: float) -> list[str]:
@@ -125,18 +125,54 @@ def _lines(panel: Panel, series: list[Series], box: Box, seconds: float) -> list
         y = box.y + box.height * (1 - step / 4)
         parts.append(f'<path d="M{box.x} {y:.1f}h{box.width}" stroke="#e7e8ea"/>')
         parts.append(_text(box.x - 5, y + 4, _number(top * step / 4, panel.unit), anchor="end", color="#555"))
-    for step in range(5):
-        at = seconds * step / 4
-        parts.append(
-            _text(box.x + box.width * step / 4, box.y + box.height + 14, f"{at:.0f} s", anchor="middle", color="#555")
-        )
-    for index, each in enumerate(series):
-        path = "L".join(
-            f"{box.x + box.width * at / seconds:.1f} {box.y + box.height * (1 - value / top):.1f}"
+    parts += _times(box, seconds)
+    ground = box.y + box.height
+    for index, each in reversed(list(enumerate(series))):
+        color = COLORS[index % len(COLORS)]
+        spots = [
+            (box.x + box.width * at / seconds, ground - box.height * value / top)  # in pixels
             for at, value in each.points
-        )
-        parts.append(f'<path d="M{path}" fill="none" stroke="{COLORS[index % len(COLORS)]}" stroke-width="1.5"/>')
+        ]
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in spots)
+        if panel.stacked:  # each lies on those before it, which are drawn over it
+            around = f"M{spots[0][0]:.1f} {ground}L{path}L{spots[-1][0]:.1f} {ground}z"
+            parts.append(f'<path d="{around}" fill="{color}"/>')
+        parts.append(f'<path d="M{path}" fill="none" stroke="{color}" stroke-width="1.5"/>')
     return parts + _legends(series, box.x - 40, box.y + box.height + 30, box.width + 40)
+
+
+def _times(box: Box, seconds: float) -> list[str]:
+    """Marks of the time axis."""
+    return [
+        _text(
+            box.x + box.width * step / 4, box.y + box.height + 14, f"{seconds * step / 4:.0f} s",
+            anchor="end" if step == 4 else "middle", color="#555",
+        )
+        for step in range(5)
+    ]  # fmt: skip
+
+
+def _heat(series: list[Series], box: Box, seconds: float) -> list[str]:
+    """Turns in each bucket: what Prometheus counts up to a bound, less what it counts up to the one below."""
+    buckets = sorted((float(each.name), dict(each.points)) for each in series)
+    counts = [
+        {at: max(0.0, value - below.get(at, 0.0)) for at, value in points.items()}
+        for (_, points), below in zip(buckets, [{}, *(points for _, points in buckets)], strict=False)
+    ]
+    most = max((value for bucket in counts for value in bucket.values()), default=0.0) or 1.0
+    height, width = box.height / len(buckets), box.width * SCRAPE_S / seconds
+    parts = []
+    for index, ((bound, _), bucket) in enumerate(zip(buckets, counts, strict=True)):
+        y = box.y + box.height - (index + 1) * height
+        if index % 3 == 2:
+            parts.append(_text(box.x - 5, y + 4, _number(bound, "s"), anchor="end", color="#555"))
+        parts += [
+            f'<rect x="{box.x + box.width * at / seconds:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
+            f'fill="#e0752d" fill-opacity="{value / most:.2f}"/>'
+            for at, value in bucket.items()
+            if value > 0.01 * most
+        ]
+    return parts + _times(box, seconds)
 
 
 def _legends(series: list[Series], x: float, y: float, width: float) -> list[str]:
