@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every measurement that the documents quote, in one run: about twenty minutes on two cores. Nothing is asserted.
-# Usage: scripts/bench.sh [gateway|barge_in|turns|heard|echo|hearing|telemetry|engines] [arguments of the benchmark]
+# Usage: scripts/bench.sh [gateway|barge_in|turns|heard|echo|hearing|telemetry|engines|flame] [arguments of the benchmark]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p out
@@ -12,6 +12,7 @@ echo_rooms() { .venv/bin/python -m bench.echo "$@"; .venv/bin/python -m bench.ec
 engines() { .venv/bin/python -m speech_worker.bench "$@"; }
 telemetry() { .venv/bin/python -m bench.telemetry "$@"; }
 hearing() { .venv/bin/python -m bench.voice_activity "$@"; }
+flame() { .venv/bin/python -m bench.flame "$@"; } # a profile and no measurement: not among all
 case ${1:-all} in
   gateway) shift; gateway "$@" ;;
   barge_in) shift; barge_in "$@" ;;
@@ -21,6 +22,7 @@ case ${1:-all} in
   engines) shift; engines "$@" ;;
   hearing) shift; hearing "$@" ;;
   telemetry) shift; telemetry "$@" ;;
+  flame) shift; flame "$@" ;;
   all) gateway; barge_in; turns; heard; echo_rooms; hearing; telemetry; engines ;;
-  *) echo "usage: scripts/bench.sh [gateway|barge_in|turns|heard|echo|hearing|telemetry|engines]" >&2; exit 2 ;;
+  *) echo "usage: scripts/bench.sh [gateway|barge_in|turns|heard|echo|hearing|telemetry|engines|flame]" >&2; exit 2 ;;
 esac

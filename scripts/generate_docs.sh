@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Make again what documents are made of: the turn diagram, the reference pages, the licence lists.
+# Make again what is made: the turn diagram, the reference pages, the dashboards, the licence lists.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 .venv/bin/python scripts/generate_diagram.py
 .venv/bin/python scripts/generate_reference.py
+.venv/bin/python -m monitoring.generate
 .venv/bin/python scripts/licenses.py

@@ -20,7 +20,7 @@ types() {
     if compgen -G "$service/tests/*" >/dev/null; then set -- "$service/src" "$service/tests"; else set -- "$service/src"; fi
     "$bin/mypy" "$@" | sed "s|^Success|${service%/}: Success|" || exit 1
   done
-  "$bin/mypy" bench scripts tests
+  "$bin/mypy" bench monitoring scripts tests
 }
 
 unit() {
