@@ -1,11 +1,15 @@
-"""Where the gateway's CPU time goes at N calls: a flame graph and its top ten, by py-spy while fakes and callers run.
+"""What the gateway computes at N calls: a flame graph and its top ten, by py-spy while fakes and callers run.
 
 Usage: python -m bench.flame [--calls 50] [--seconds 30] [--out out/profile]
 
 Writes OUT.folded (one stack a line, as other viewers read it) and OUT.svg. Set-up as in bench.gateway: the gateway has
 core 0, fakes and callers core 1. py-spy has to be allowed to look into the gateway: root, or CAP_SYS_PTRACE, or
-kernel.yama.ptrace_scope 0. It looks RATE_HZ times a second and stops the process meanwhile, which costs some percent.
-C code is in it (grpc, numpy, uvloop, the voice activity model); waiting is not: a thread that waits takes no CPU.
+kernel.yama.ptrace_scope 0.
+
+A sample is the stack that holds the interpreter's lock, RATE_HZ times a second; the process is stopped for a moment
+each time (without, stacks are torn: callers and callees that never met). C code is counted to the Python function that
+called it. What C code does without the lock is not seen: the model of voice activity, system calls, grpc's polling.
+Where `lock` is far above `cores`, the process was stopped for most of the time, by py-spy or by others on the machine.
 """
 
 import argparse
@@ -28,7 +32,7 @@ from bench.table import show
 from voice_fakes import FakesOptions, serving_fakes
 from voice_fakes.script import build_script
 
-RATE_HZ = 100
+RATE_HZ = 50
 WARM_S = 6.0
 """All callers have called by then, and most have spoken."""
 CHUNK_MS = 20
@@ -46,21 +50,13 @@ class Frame:
     below: dict[str, "Frame"] = field(default_factory=dict)
 
 
-WAITING = re.compile(
-    r"^(epoll_p?wait|p?poll|select|pthread_cond_\w+|PyThread_acquire_lock_timed|sem_\w*wait|nanosleep)\b"
-)
-"""A stack that ends in one of these takes no CPU. py-spy goes by the state of the thread, which lags behind."""
-WAITS_WITHIN = 3
-"""Frames of the C library below a wait have no names."""
-
-
 def stacks(text: str) -> dict[tuple[str, ...], int]:
-    """Those that compute, from folded lines: outermost first. Paths are shortened to what tells them apart."""
+    """From folded lines: outermost first. Paths are shortened to what tells them apart."""
     found: Counter[tuple[str, ...]] = Counter()
     for line in text.splitlines():
         stack, _, count = line.rpartition(" ")
         frames = stack.split(";")
-        if stack and not any(WAITING.match(frame) for frame in frames[-WAITS_WITHIN:]):
+        if stack:
             short = [_short(frame) for frame in frames]
             found[tuple(name for name, before in zip(short, ["", *short], strict=False) if name != before)] += int(
                 count
@@ -74,15 +70,7 @@ def _short(frame: str) -> str:
     name, _, where = frame.partition(" (")
     where = re.sub(r":\d+$", "", where.rstrip(")"))
     where = re.sub(r"^.*/(?:site-packages|src|lib/python[\d.]+)/", "", where)
-    where = re.sub(r"(\.cpython-\w+-[\w-]+|\.abi3)?\.so[\d.]*$", "", where).removeprefix("voice_gateway/")
-    if name.startswith("0x") or not where.endswith(".py"):
-        return where if name.startswith("0x") else f"{name} ({where.rpartition('/')[2]})"
-    return f"{name} ({where})"
-
-
-def innermost(stack: tuple[str, ...]) -> str:
-    """The Python function that computes, or that called the C code which does."""
-    return next((name for name in reversed(stack) if name.endswith(".py)")), stack[0])
+    return f"{name} ({where.removeprefix('voice_gateway/')})"
 
 
 def tree(found: dict[tuple[str, ...], int]) -> Frame:
@@ -99,11 +87,11 @@ def tree(found: dict[tuple[str, ...], int]) -> Frame:
 
 
 def top(found: dict[tuple[str, ...], int]) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
-    """Functions and their share: by their own time, C code counted to its caller, and with all that they call."""
+    """Functions and their share: by their own time, and with all that they call."""
     own: Counter[str] = Counter()
     total: Counter[str] = Counter()
     for stack, count in found.items():
-        own[innermost(stack)] += count
+        own[stack[-1]] += count
         for name in set(stack):
             total[name] += count
     samples = sum(found.values()) or 1
@@ -148,10 +136,10 @@ OURS = "#f2a154"
 
 
 def _color(name: str) -> str:
-    """Ours orange, libraries grey, C code blue."""
+    """Ours orange, the rest grey."""
     if re.search(r"\((domain|application|adapters|server)\b", name):
         return OURS
-    return "#d0d3d8" if ".py" in name else "#9fc5e8"
+    return "#d0d3d8"
 
 
 async def record(calls: int, seconds: float, out: Path) -> float:
@@ -166,7 +154,7 @@ async def record(calls: int, seconds: float, out: Path) -> float:
         ]
         await asyncio.sleep(WARM_S)
         command = ["py-spy", "record", "--pid", str(served.process.pid), "--duration", f"{seconds:.0f}", "--rate",
-                   str(RATE_HZ), "--format", "raw", "--native", "--threads", "--output", str(out)]  # fmt: skip
+                   str(RATE_HZ), "--format", "raw", "--gil", "--threads", "--output", str(out)]  # fmt: skip
         spy = await asyncio.create_subprocess_exec(
             *command,
             stdout=asyncio.subprocess.PIPE,
@@ -201,14 +189,15 @@ def main() -> int:
     folded.parent.mkdir(parents=True, exist_ok=True)
     cores = asyncio.run(record(options.calls, options.seconds, folded))
     found = stacks(folded.read_text())
-    samples = f"{sum(found.values())} samples in {options.seconds:.0f} s"
-    title = f"voice-gateway, {options.calls} calls: {samples}, {cores:.2f} cores"
+    samples = sum(found.values())
+    lock = samples / RATE_HZ / options.seconds
+    title = f"voice-gateway, {options.calls} calls: {samples} samples, {cores:.2f} cores, lock held {100 * lock:.0f} %"
     options.out.with_suffix(".svg").write_text(flame_svg(tree(found), title))
     own, total = top(found)
     show("Share of the samples, itself", ["%", "function"], [[f"{100 * part:.1f}", name] for name, part in own])
     rows = [[f"{100 * part:.1f}", name] for name, part in total if _color(name) == OURS][:TOP]
     show("With all that it calls, functions of the gateway", ["%", "function"], rows)
-    print(f"\n{options.out.with_suffix('.svg')}")
+    print(f"\n{title}\n{options.out.with_suffix('.svg')}")
     return 0
 
 
