@@ -1,7 +1,20 @@
 """Dashboards of the machinery: backends, capacity, deploys. After a change: scripts/generate_docs.sh."""
 
 from monitoring.grafana import Page, Panel, Query, Row
-from monitoring.queries import GATEWAYS, NAMESPACES, PODS, G, W, one, quantile, quantiles, rate, share, worker
+from monitoring.queries import (
+    GATEWAYS,
+    NAMESPACES,
+    PODS,
+    G,
+    W,
+    one,
+    quantile,
+    quantiles,
+    rate,
+    share,
+    worker,
+    worker_mean,
+)
 
 BREAKER_STATES = ((0, "closed", "green"), (1, "half open", "yellow"), (2, "open", "red"))
 
@@ -66,20 +79,16 @@ BACKENDS = Page(
             "Engines of the speech worker",
             (
                 Panel(
-                    "Recognition: RTF", "Real-time factor: computing time by time of audio. At 1 the engine no longer "
-                    "keeps up and finals come ever later: fewer streams, a smaller model, or more workers.",
-                    (
-                        Query(worker("0.5", "asr_rtf"), "p50"),
-                        Query(worker("0.95", "asr_rtf"), "p95"),
-                    ),
+                    "Recognition: RTF",
+                    "Real-time factor: computing time by time of audio, for each piece of audio. Single pieces above "
+                    "1 are normal. With the mean at 1 finals come ever later: fewer streams, a smaller model, more "
+                    "workers.",
+                    (Query(worker_mean("asr_rtf"), "mean"), Query(worker("0.95", "asr_rtf"), "p95")),
                     width=6, steps=((0.75, "yellow"), (1.0, "red")),
                 ),
                 Panel(
-                    "Synthesis: RTF", "As for recognition. Above 1 the answer stutters.",
-                    (
-                        Query(worker("0.5", "tts_rtf"), "p50"),
-                        Query(worker("0.95", "tts_rtf"), "p95"),
-                    ),
+                    "Synthesis: RTF", "As for recognition, a phrase at a time. Above 1 the answer stutters.",
+                    (Query(worker_mean("tts_rtf"), "mean"), Query(worker("0.95", "tts_rtf"), "p95")),
                     width=6, steps=((0.75, "yellow"), (1.0, "red")),
                 ),
                 Panel(
@@ -180,11 +189,10 @@ CAPACITY = Page(
                     unit="ms",
                 ),
                 Panel(
-                    "Open files", "Against the limit of the process: two or three a call.",
-                    (
-                        Query(f"process_open_fds{PODS}{GATEWAYS}", "{{pod}}"),
-                        Query(f"min (process_max_fds{PODS}{GATEWAYS})", "limit"),
-                    ),
+                    "Open files",
+                    "Share of what the process may open; a call takes two or three.",
+                    one(f"process_open_fds{PODS} / process_max_fds{PODS}{GATEWAYS}", "{{pod}}"),
+                    unit="percentunit", steps=((0.8, "red"),),
                 ),
             ),
         ),
@@ -263,21 +271,21 @@ DEPLOYS = Page(
             (
                 Panel(
                     "Resumes", "Calls that came back to another pod, a minute, by result.",
-                    one(f"60 * {rate(G + 'resumes_total', by='result')}", "{{result}}", later=True),
+                    one(f"60 * {rate(G + 'resumes_total', by='result')}", "{{result}}", later=True), width=6,
                 ),
                 Panel(
                     "Gap of a resume", "Last audio from the old pod to the first from the new one. The aim is 1 s.",
-                    quantiles(f"{G}resume_gap_seconds", later=True), unit="s", steps=((1.0, "red"),),
+                    quantiles(f"{G}resume_gap_seconds", later=True), unit="s", steps=((1.0, "red"),), width=6,
                 ),
                 Panel(
                     "Calls that ended badly", "A minute, by reason. A deploy leaves no mark here.",
                     one(rate(f"{G}requests_total", 'status!~"ok|cancelled|refused"', "status") + " * 60", "{{status}}",
-                        may_be_empty=True),
+                        may_be_empty=True), width=6,
                 ),
                 Panel(
                     "Journals", "A minute, by what became of them. `cut_...` is a disk that is slow or full, or a long "
                     "call; no call waits for it.",
-                    one(f"60 * {rate(G + 'journals_total', by='result')}", "{{result}}"),
+                    one(f"60 * {rate(G + 'journals_total', by='result')}", "{{result}}"), width=6,
                 ),
             ),
         ),

@@ -243,6 +243,8 @@ def _number(value: float, unit: str) -> str:
         return f"{1000 * value:.3g} ms"
     if unit == "bytes":
         return f"{value / 2**20:.0f} MiB"
+    if value >= 1000:
+        return f"{value:.0f} {UNITS.get(unit, unit)}".strip()
     return f"{value:.3g} {UNITS.get(unit, unit)}".strip()
 
 

@@ -47,6 +47,12 @@ def worker(level: str, metric: str) -> str:
     return f"histogram_quantile({level}, sum by (le) ({rates}))"
 
 
+def worker_mean(metric: str) -> str:
+    """Of a histogram of the speech worker's."""
+    total, count = (f"sum (rate({W}{metric}_{part}{NAMESPACES}[$__rate_interval]))" for part in ("sum", "count"))
+    return f"{total} / {count}"
+
+
 def quantiles(metric: str, *, exemplars: bool = False, later: bool = False) -> tuple[Query, ...]:
     """Median and p95."""
     return (

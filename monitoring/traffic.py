@@ -34,8 +34,8 @@ LONG_REPLY = " ".join(f"This is sentence number {number} of a patient answer." f
 READY_S = 40.0
 SETTLE_S = 2.0
 """A cough is over, and the answer goes on, within this time."""
-ERRORS_FROM, ERRORS = 6, 8
-"""Requests to the first model that fail: enough in a row to open its breaker (BREAKER_FAILURES is 3)."""
+ERRORS_FROM, ERRORS = 6, 5
+"""Requests to the first model that fail: three in a row open its breaker, two probes fail, and the third succeeds."""
 
 
 @dataclass(slots=True)
