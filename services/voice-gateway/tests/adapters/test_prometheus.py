@@ -72,7 +72,7 @@ def test_no_label_holds_what_a_caller_chooses() -> None:
         for label in sample.labels
     }
     of_calls = {"status", "reason", "endpoint_rule", "outcome", "stage", "what", "le"}
-    assert labels == of_calls | {"backend", "position", "form", "queue", "revision"}
+    assert labels == of_calls | {"backend", "position", "form", "queue", "revision", "result"}
 
 
 def test_the_ladder_of_failures_can_be_seen() -> None:
@@ -249,3 +249,21 @@ def test_what_waits_and_which_configurations_are_in_use_is_shown() -> None:
     assert value(telemetry, "calls_by_revision", revision="old") is None, "revisions do not pile up"
     assert value(telemetry, "config_info", revision="new") is None
     assert value(telemetry, "config_info", revision="newest") == 1
+
+
+def test_what_alerts_go_by_is_there_from_the_start() -> None:
+    """A counter that appears with its first event has no increase."""
+    telemetry = PrometheusTelemetry()
+    assert value(telemetry, "config_reloads_total", result="refused") == 0
+    assert value(telemetry, "calls_refused_total", reason="at_capacity") == 0
+    assert value(telemetry, "requests_total", status="ok") == 0
+    assert value(telemetry, "journals_total", result="failed") == 0
+
+
+def test_a_refused_configuration_is_seen_until_it_is_mended() -> None:
+    telemetry = PrometheusTelemetry()
+    assert value(telemetry, "config_ok") == 1
+    telemetry.config_reloaded("refused")
+    assert value(telemetry, "config_ok") == 0
+    telemetry.config_reloaded("applied")
+    assert value(telemetry, "config_ok") == 1

@@ -92,6 +92,8 @@ class _Process:
 
     def __init__(self, make: _Maker) -> None:
         self.reloads = make.counter("config_reloads", "Edits of the configuration.", "result")
+        self.config_ok = make.gauge("config_ok", "0 while the last edit of the configuration stands refused, else 1.")
+        self.config_ok.set(1)
         self.journals = make.counter("journals", "Journals of calls, by what became of them.", "result")
         self.tasks = make.gauge("tasks", "asyncio tasks: some ten a call, and a few that live as long as the process.")
         self.lag = make.seconds("loop_lag", "How late the event loop runs a timer.", buckets=LAG_BUCKETS_S)
@@ -138,6 +140,19 @@ class PrometheusTelemetry:
         self._process = _Process(make)
         self._revisions: set[str] = set()
         """Those that have a sample."""
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """A counter that appears with its first event has no increase: what alerts go by is there from the start."""
+        for counter, values in (
+            (self._calls.requests, ("ok", "cancelled", "internal", "refused")),
+            (self._calls.refused, ("at_capacity", "draining")),
+            (self._process.reloads, ("applied", "unchanged", "refused")),
+            (self._process.journals, ("kept", "cut_queue", "cut_size", "cut_total", "failed")),
+            (self._duplex.speculations, ("started", "adopted", "wasted")),
+        ):
+            for value in values:
+                counter.labels(value)
 
     def call_started(self) -> None:
         """Count a call in progress."""
@@ -232,6 +247,7 @@ class PrometheusTelemetry:
     def config_reloaded(self, result: str) -> None:
         """Count an edit: "applied", "unchanged" or "refused"."""
         self._process.reloads.labels(result).inc()
+        self._process.config_ok.set(result != "refused")
 
     def journal_ended(self, result: str) -> None:
         """Count a journal: "kept", "cut_queue", "cut_size", "cut_total" or "failed"."""
