@@ -30,6 +30,7 @@ from voice_gateway.application.ports import (
     LlmRequest,
     TtsRequest,
 )
+from voice_gateway.application.tracing import NO_TRACE, CallTrace
 from voice_gateway.domain.conversation import Message, Role
 from voice_gateway.domain.phrases import PhraseCutter
 
@@ -42,7 +43,14 @@ class PassThroughRunner:
         self._selection = selection
         self.running = 0
 
-    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str) -> None:
+    async def run(
+        self,
+        hello: Hello,
+        transport: CallTransport,
+        *,
+        call_id: str,
+        trace: CallTrace = NO_TRACE,  # noqa: ARG002 - as the gateway's edge calls it
+    ) -> None:
         """Hold one call."""
         config = self._config.current()
         admitted = admit(hello, config)

@@ -36,9 +36,7 @@ def configure_logs(
     `level` is "debug", "info", "warning" or "error", in any case. Lines go to `stream`, or standard output.
     Raises ValueError for an unknown level.
     """
-    number = logging.getLevelNamesMapping().get(level.upper())
-    if number is None:
-        raise ValueError(f"log level is {level!r}; allowed is debug, info, warning or error")
+    number = _number(level)
     out = sys.stdout if stream is None else stream
 
     def name_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -81,6 +79,33 @@ def configure_logs(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(number, FOREIGN_LEVEL))
+    _Level.name = level.lower()
+
+
+class _Level:
+    """That logs are written from."""
+
+    name = ""
+
+
+def set_log_level(level: str) -> str:
+    """Change the level of the whole process while it runs, after `configure_logs`; also for loggers that were made
+    before. Gives the level until now. Raises ValueError for an unknown level.
+    """
+    number = _number(level)
+    before, _Level.name = _Level.name, level.lower()
+    structlog.configure(
+        **{**structlog.get_config(), "wrapper_class": structlog.make_filtering_bound_logger(number)},
+    )
+    logging.getLogger().setLevel(max(number, FOREIGN_LEVEL))
+    return before
+
+
+def _number(level: str) -> int:
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ValueError(f"log level is {level!r}; allowed is debug, info, warning or error")
+    return number
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

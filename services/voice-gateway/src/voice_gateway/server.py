@@ -4,14 +4,15 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from servicekit.lifecycle import catch_signals
-from servicekit.logs import get_logger
+from servicekit.logs import get_logger, set_log_level
 from servicekit.settings import SettingsError, split_address
 from voice_gateway.adapters.audio_tools import LocalAudioTools
 from voice_gateway.adapters.backend_checks import BackendChecks
@@ -36,7 +37,7 @@ from voice_gateway.adapters.vad_scorer import ScorerCounts, scoring
 from voice_gateway.application.admission import Admission
 from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.clock import MonotonicClock
-from voice_gateway.application.config import ConfigSource
+from voice_gateway.application.config import CallConfig, ConfigSource
 from voice_gateway.application.failover import FallbackAsr, FallbackLlm, FallbackTts, NamedModel
 from voice_gateway.application.ladder import Ladder
 from voice_gateway.application.messages import Hello
@@ -54,9 +55,11 @@ from voice_gateway.application.ports import (
 from voice_gateway.application.recording import NoJournals
 from voice_gateway.application.runner import CallRunner
 from voice_gateway.application.services import CallServices, SharedKnowledge
+from voice_gateway.application.tracing import CallTrace, NoTracer, Tracer
 from voice_gateway.domain.breaker import BreakerPolicy
 from voice_gateway.domain.recording import Words
 from voice_gateway.settings import GatewaySettings, load, to_call_config
+from voice_gateway.tracing_section import pairs
 
 WATCH_PERIOD_S = 0.5
 """How often the loop's lag and the calls' queues are looked at: a stall of this length is never missed."""
@@ -70,7 +73,7 @@ log = get_logger(__name__)
 class Runner(Protocol):
     """What holds the calls."""
 
-    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str) -> None:
+    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str, trace: CallTrace) -> None:
         """Hold one call."""
         ...
 
@@ -230,9 +233,35 @@ def config_source(
     initial = to_call_config(settings)
     if file is None:
         return StaticConfigSource(initial)
-    return FileConfigSource(
-        file, lambda: to_call_config(load(environ=environ, file=file)), initial=initial, on_reload=on_reload
+
+    def read() -> CallConfig:
+        """Read all of it again; the level of the logs is of no call, and counts at once."""
+        newest = load(environ=environ, file=file)
+        if (before := set_log_level(newest.log.level)) != newest.log.level:
+            log.warning("log_level_changed", to=newest.log.level, before=before)
+        return to_call_config(newest)
+
+    return FileConfigSource(file, read, initial=initial, on_reload=on_reload)
+
+
+def tracing(settings: GatewaySettings, clock: Clock) -> AbstractAsyncContextManager[Tracer]:
+    """Exports traces until the context is left; where none are wanted, nothing of OpenTelemetry is imported."""
+    chosen = settings.tracing
+    if not chosen.url:
+        return nullcontext(NoTracer())
+    # 0.1 s and 7 MB that a gateway without traces need not spend.
+    from voice_gateway.adapters.otel_traces import TracingOptions, tracing  # noqa: PLC0415
+
+    options = TracingOptions(
+        endpoint=chosen.url,
+        headers=pairs(chosen.headers.get_secret_value()),
+        sampler=chosen.sampler,
+        sampler_arg=chosen.sampler_arg,
+        service_name=chosen.service_name,
+        resource_attributes=pairs(chosen.resource_attributes),
     )
+    log.info("tracing", to=urlsplit(chosen.url).hostname, sampler=chosen.sampler, words=settings.log.words)
+    return tracing(options, clock)
 
 
 @asynccontextmanager
@@ -260,11 +289,12 @@ async def serving(
     runner: Runner,
     telemetry: PrometheusTelemetry,
     probes: Sequence[BackendProbe] = (),
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[RunningGateway]:
     """Take calls and answer Prometheus until the context is left. Raises OSError where an address can't be had."""
     admission = Admission(settings.server.max_calls)
     telemetry.capacity(settings.server.max_calls)
-    service = VoiceGatewayService(runner, admission, BackendChecks(probes), telemetry)
+    service = VoiceGatewayService(runner, admission, BackendChecks(probes), telemetry, tracer)
     async with (
         _metrics(settings.server.metrics_listen_address, telemetry) as metrics_port,
         serving_calls(
@@ -315,13 +345,14 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
         end_of_turn_model(settings) as turn_model,
         connected(settings, config, clock, telemetry) as backends,
         recording(settings, telemetry) as journals,
+        tracing(settings, clock) as tracer,
     ):
         canned = CannedSpeech(config, tools, store=None if folder is None else ClipFiles(folder))
         services = CallServices(
             config, tools, clock, telemetry, SharedKnowledge(), canned, turn_model=turn_model, journals=journals
         )
         runner = CallRunner(services, OneOfEach(backends.backends))
-        async with serving(settings, runner, telemetry, backends.probes) as gateway:
+        async with serving(settings, runner, telemetry, backends.probes, tracer) as gateway:
             # What was imported lives as long as the process: looking through it took the collector tens of ms, a gap in
             # every call's audio.
             gc.collect()

@@ -424,12 +424,12 @@ class ServerSettings(Section):
 class LogSettings(Section):
     """Logs."""
 
-    level: Literal["debug", "info", "warning", "error"] = setting("info", applies="restart")
+    level: Literal["debug", "info", "warning", "error"] = setting("info", applies="at once")
     """Least important events that are logged."""
     format: Literal["json", "text"] = setting("json", applies="restart")
     """One JSON object a line, or lines for people."""
     words: bool = setting(False, applies="restart")
-    """Whether what people say may appear in logs. It is personal: off."""
+    """Whether what people say may appear in logs and traces. It is personal: off."""
 
 
 class JournalSettings(Section):

@@ -2,7 +2,8 @@
 
 A key is written the same in the environment, in a ConfigMap and in a YAML file. The docstring under a field says what
 it is and why its default is what it is; docs/reference/settings.md is made from them. `applies` says when a changed
-value takes effect in a running process: at the "next turn" of running calls, at the "next call", or at a "restart".
+value takes effect in a running process: "at once", at the "next turn" of running calls, at the "next call", or at a
+"restart".
 """
 
 import hashlib
@@ -43,6 +44,7 @@ from voice_gateway.setting_sections import (
     VadSettings,
     setting,
 )
+from voice_gateway.tracing_section import TracingSettings
 from voice_gateway.turn_sections import TurnTakingSettings
 
 OVERRIDABLE = (
@@ -103,6 +105,7 @@ class GatewaySettings(TurnTakingSettings):
     """What callers may choose for their own call. System prompt and models cost or reveal more, and are left out."""
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     journal: JournalSettings = JournalSettings()
     nvidia_api_key: SecretStr = setting(SecretStr(""), applies="restart")
     """Key for NVIDIA's hosted endpoints. Sent over TLS only: to NVIDIA's hosts, and to speech services addressed by

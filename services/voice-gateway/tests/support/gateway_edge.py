@@ -13,6 +13,7 @@ from voice_contracts import voice_workflow_pb2_grpc as pb_grpc
 from voice_gateway.adapters.prometheus import PrometheusTelemetry
 from voice_gateway.application.messages import Hello
 from voice_gateway.application.ports import BackendProbe, CallTransport
+from voice_gateway.application.tracing import CallTrace
 from voice_gateway.server import RunningGateway, serving
 from voice_gateway.settings import load
 
@@ -32,14 +33,16 @@ class ScriptedRunner:
     script: Script = nothing
     hellos: list[Hello] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    traces: list[CallTrace] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     drains_ms: list[int] = field(default_factory=list)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     outcome: BaseException | None = None
 
-    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str) -> None:
+    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str, trace: CallTrace) -> None:
         """Hold one call."""
+        self.traces.append(trace)
         self.hellos.append(hello)
         self.ids.append(call_id)
         self.started.set()

@@ -26,6 +26,7 @@ from voice_gateway.adapters.wire import WireState, decode, encode_checks
 from voice_gateway.application.admission import Admission
 from voice_gateway.application.messages import EventKind, EventOut, Hello, Inbound, Outbound
 from voice_gateway.application.ports import CallTransport, Telemetry
+from voice_gateway.application.tracing import CallTrace, NoTracer, Tracer
 from voice_gateway.domain.errors import (
     CallIdle,
     CallRefused,
@@ -49,7 +50,7 @@ log = get_logger(__name__)
 class CallRunner(Protocol):
     """Holds calls."""
 
-    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str) -> None:
+    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str, trace: CallTrace) -> None:
         """Hold one call, from its first message on. Raises GatewayError, also inside an exception group."""
         ...
 
@@ -100,6 +101,7 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
         admission: Admission,
         checks: BackendChecks,
         telemetry: Telemetry,
+        tracer: Tracer | None = None,
         *,
         new_call_id: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
@@ -107,6 +109,7 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
         self._admission = admission
         self._checks = checks
         self._telemetry = telemetry
+        self._tracer = tracer or NoTracer()
         self._new_call_id = new_call_id
         self._idle = asyncio.Event()
 
@@ -117,8 +120,9 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
             with ExitStack() as held:
                 self._admit(held)
                 call_id = self._new_call_id()
-                held.enter_context(bound(call_id=call_id))
-                await self._counted(context, call_id=call_id)
+                trace = self._tracer.call_started(call_id, _texts(context.invocation_metadata()))
+                held.enter_context(bound(call_id=call_id, **_log_fields(trace)))
+                await self._counted(context, trace, call_id=call_id)
         finally:
             if not self._admission.running:
                 self._idle.set()
@@ -140,12 +144,12 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
             self._idle.clear()
             await self._idle.wait()
 
-    async def _counted(self, context: Context, *, call_id: str) -> None:
+    async def _counted(self, context: Context, trace: CallTrace, *, call_id: str) -> None:
         started_s = time.monotonic()
         status = "internal"
         self._telemetry.call_started()
         try:
-            await self._call(GrpcTransport(context), call_id=call_id)
+            await self._call(GrpcTransport(context), trace, call_id=call_id)
             status = "ok"
         except asyncio.CancelledError:
             status = "cancelled"
@@ -158,11 +162,13 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
         finally:
             after_s = time.monotonic() - started_s
             self._telemetry.call_ended(status, after_s=after_s)
+            trace.ended(status)
             log.info("call_ended", status=status, seconds=round(after_s, 3))
 
-    async def _call(self, transport: GrpcTransport, *, call_id: str) -> None:
+    async def _call(self, transport: GrpcTransport, trace: CallTrace, *, call_id: str) -> None:
         try:
             hello = await self._hello(transport)
+            trace.begun(sample_rate_hz=hello.sample_rate_hz, language=hello.language_code[:35])
             log.info(
                 "call_started",
                 session_id=hello.session_id[:64],
@@ -170,7 +176,7 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
                 language=hello.language_code[:35],
                 capabilities=sorted(hello.capabilities),
             )
-            await self._runner.run(hello, transport, call_id=call_id)
+            await self._runner.run(hello, transport, call_id=call_id, trace=trace)
         except Exception as error:
             for leaf in leaf_errors(error):
                 if isinstance(leaf, GatewayError):
@@ -200,3 +206,12 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
                 await transport.send(event)
         except TimeoutError:
             log.info("farewell_not_taken", reason=error.reason)
+
+
+def _texts(metadata: Any) -> list[tuple[str, str]]:
+    """Metadata that is text; keys that end in "-bin" have bytes."""
+    return [(key, value) for key, value in metadata or () if isinstance(value, str)]
+
+
+def _log_fields(trace: CallTrace) -> dict[str, str]:
+    return {"trace_id": trace.trace_id, "span_id": trace.span_id} if trace.trace_id else {}

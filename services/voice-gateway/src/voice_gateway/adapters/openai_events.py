@@ -31,6 +31,9 @@ class EventReader:
         """The model has ended its answer."""
         self.done = False
         """The server has said that nothing follows."""
+        self.facts: dict[str, int | str] = {}
+        """What the server says of the answer: response_id, response_model, finish_reason, input_tokens, output_tokens;
+        as far as it does."""
 
     def check(self, content_type: str) -> None:
         """Raises `BackendError` for a response that is no stream of events."""
@@ -69,6 +72,7 @@ class EventReader:
             if error := message.get("error"):
                 raise self._streamed(error)
             choices = message.get("choices")
+            self._note(message)
             if not choices:
                 # The usage report, and the prompt's filter results of some servers.
                 return
@@ -79,11 +83,21 @@ class EventReader:
                 raise garbled("text that is not text")
         except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError) as error:
             raise garbled(f"{type(error).__name__} in an event of {len(payload)} bytes") from error
+        if reason:
+            self.facts["finish_reason"] = reason
         if self._half or not text.isascii():
             text = self._whole(text, last=bool(reason))
         if text or reason:
             into.append(LlmDelta(text, reason))
         self.finished = self.finished or bool(reason)
+
+    def _note(self, message: dict[str, Any]) -> None:
+        if not self.facts:
+            named = {"response_id": message.get("id"), "response_model": message.get("model")}
+            self.facts |= {fact: str(value)[:200] for fact, value in named.items() if value}
+        if isinstance(usage := message.get("usage"), dict):
+            counts = {"input_tokens": usage.get("prompt_tokens"), "output_tokens": usage.get("completion_tokens")}
+            self.facts |= {fact: count for fact, count in counts.items() if isinstance(count, int)}
 
     def _whole(self, text: str, *, last: bool) -> str:
         """Text that can be sent on. JSON can carry half of a character outside the basic plane, and servers that cut

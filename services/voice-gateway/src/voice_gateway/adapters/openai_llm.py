@@ -122,13 +122,19 @@ class OpenAiLlm:
         headers = dict(self._headers)
         if request.call_id:
             headers["X-Request-Id"] = request.call_id
-        body = {
+        headers.update(request.span.headers)
+        request.span.note(address=self.endpoint.base_url)
+        request.span.count(attempts=1)
+        body: dict[str, Any] = {
             "model": request.model,
             "messages": [{"role": said.role.value, "content": said.sent_text} for said in request.messages],
             "temperature": request.temperature,
             "max_tokens": request.max_tokens,
             "stream": True,
         }
+        if request.span.recorded:
+            # Costs one more event, and is not asked for where nobody reads it.
+            body["stream_options"] = {"include_usage": True}
         response: Any = await self._client.post(
             "/chat/completions",
             cast_to=httpx2.Response,
@@ -175,6 +181,7 @@ class _Answer:
 
     def __init__(self, request: LlmRequest) -> None:
         self._model = request.model
+        self._span = request.span
         self._token_timeout_s = request.token_timeout_ms / 1000
         self._events = EventReader(model=request.model)
         self._ready: deque[LlmDelta] = deque()
@@ -238,6 +245,7 @@ class _Answer:
 
     async def close(self) -> None:
         """Close the request. A connection whose response was read to its end is kept for the next answer."""
+        self._span.note(**self._events.facts)
         response, self._response = self._response, None
         if response is None:
             return

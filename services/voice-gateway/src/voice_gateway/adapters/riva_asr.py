@@ -28,6 +28,8 @@ from voice_gateway.adapters.riva_errors import (
 from voice_gateway.application.ports import AsrRequest, Recognition
 from voice_gateway.domain.errors import BackendError
 
+SERVICE = "nvidia.riva.asr.RivaSpeechRecognition"
+
 FIRST_PASS_END = 1.0
 """Stability of an interim result that marks the first pass of Riva's two-pass end of utterance (riva_asr.proto)."""
 
@@ -82,7 +84,9 @@ class RivaAsr:
         nothing before there is audio. Raises `BackendError`.
         """
         with self.pool.lease() as stub:
-            call = stub.StreamingRecognize(metadata=self._metadata)
+            request.span.note(rpc_service=SERVICE, rpc_method="StreamingRecognize", address=self.pool.endpoint.target)
+            request.span.count(attempts=1)
+            call = stub.StreamingRecognize(metadata=(*self._metadata, *request.span.headers))
             stream = RivaAsrStream(call, request, send_timeout_ms=self._options.send_timeout_ms)
             try:
                 await stream.start(streaming_config(request, self._options))
@@ -141,6 +145,7 @@ class RivaAsrStream:
         while not self._ready:
             response = await self._read()
             if response is grpc.aio.EOF:
+                self._request.span.note(grpc_status=0)
                 raise StopAsyncIteration
             if response is None:
                 raise self._fail(garbled("asr"))
@@ -202,6 +207,7 @@ class RivaAsrStream:
 
     def _mapped(self, error: grpc.aio.AioRpcError) -> BackendError:
         request = self._request
+        request.span.note(grpc_status=error.code().value[0])
         model = f', model "{request.model}"' if request.model else ""
         asked = f'language "{request.language_code}"{model} at {request.sample_rate_hz} Hz'
         return backend_error(error, "asr", asked=asked)

@@ -19,7 +19,8 @@ from voice_gateway.adapters.riva_errors import backend_error, broken_off, garble
 from voice_gateway.application.ports import SpeechChunk, SpokenWord, TtsRequest
 from voice_gateway.domain.errors import BackendError
 
-METHOD = "/nvidia.riva.tts.RivaSpeechSynthesis/SynthesizeOnline"
+SERVICE = "nvidia.riva.tts.RivaSpeechSynthesis"
+METHOD = f"/{SERVICE}/SynthesizeOnline"
 
 
 class RivaTts:
@@ -44,7 +45,10 @@ class RivaTts:
         `BackendError`, also from the iteration.
         """
         with self.pool.lease() as stub:
-            call = stub.SynthesizeOnline(self._message(request), metadata=self._metadata)
+            span = request.span
+            span.note(rpc_service=SERVICE, rpc_method="SynthesizeOnline", address=self.pool.endpoint.target)
+            span.count(attempts=1)
+            call = stub.SynthesizeOnline(self._message(request), metadata=(*self._metadata, *span.headers))
             try:
                 yield _Phrase(call, request)
             finally:
@@ -108,6 +112,7 @@ class _Phrase:
                 self._bytes += whole
                 words, self._words = tuple(self._words), []
                 return SpeechChunk(pcm, words)
+        self._request.span.note(grpc_status=0)
         return self._last()
 
     def _note_timings(self, meta: Any) -> None:
@@ -131,6 +136,7 @@ class _Phrase:
 
     def _mapped(self, error: grpc.aio.AioRpcError) -> BackendError:
         request = self._request
+        request.span.note(grpc_status=error.code().value[0])
         voice = f'voice "{request.voice}", ' if request.voice else ""
         asked = f'{voice}language "{request.language_code}" at {request.sample_rate_hz} Hz, or this text'
         return backend_error(error, "tts", asked=asked)

@@ -12,6 +12,7 @@ from voice_gateway.application.overrides import Admitted
 from voice_gateway.application.ports import Backends
 from voice_gateway.application.reply import Reply
 from voice_gateway.application.services import CallServices
+from voice_gateway.application.tracing import CallSpans
 from voice_gateway.domain.actions import (
     AdoptReply,
     CancelReply,
@@ -41,10 +42,10 @@ class Answers:
         downlink: Downlink,
         services: CallServices,
         *,
-        call_id: str,
+        spans: CallSpans,
         post: Callable[[Event], Awaitable[None]],
     ) -> None:
-        self._call_id = call_id
+        self._spans = spans
         self._output_rate_hz = admitted.output_rate_hz
         self._ducks_itself = Capability.PLAYBACK_CONTROL in admitted.capabilities
         self._backends = backends
@@ -86,7 +87,7 @@ class Answers:
     def _start(self, order: StartReply | SpeakVerbatim, config: CallConfig, spawn: Spawn) -> None:
         reply = Reply(
             order,
-            call_id=self._call_id,
+            spans=self._spans,
             config=config,
             output_rate_hz=self._output_rate_hz,
             backends=self._backends,

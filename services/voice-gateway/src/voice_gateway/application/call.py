@@ -24,6 +24,7 @@ from voice_gateway.application.ports import Backends, CallTransport
 from voice_gateway.application.recognitions import Recognitions
 from voice_gateway.application.recording import RecordedJournal
 from voice_gateway.application.services import CallServices
+from voice_gateway.application.tracing import NO_TRACE, CallSpans, CallTrace
 from voice_gateway.application.understanding import Understanding
 from voice_gateway.application.uplink import Uplink
 from voice_gateway.application.watch import watch
@@ -75,12 +76,19 @@ class Call:
     """One caller's conversation. `run` it once."""
 
     def __init__(
-        self, admitted: Admitted, transport: CallTransport, backends: Backends, services: CallServices, *, call_id: str
+        self,
+        admitted: Admitted,
+        transport: CallTransport,
+        backends: Backends,
+        services: CallServices,
+        *,
+        call_id: str,
+        trace: CallTrace = NO_TRACE,
     ) -> None:
         self.admitted = admitted
-        self.call_id = call_id
         self._services = services
         self._config = apply(services.config.current(), admitted)
+        self.spans = CallSpans(trace, services.clock, call_id=call_id, personal=self._config.log_words)
         self._failure: GatewayError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.inbox = Inbox(services.clock, started_ms=services.clock.ms())
@@ -92,7 +100,7 @@ class Call:
             backends,
             self.downlink,
             services,
-            call_id=call_id,
+            spans=self.spans,
             post=self.inbox.put,
         )
         self.hearing = Hearing(
@@ -118,7 +126,7 @@ class Call:
             backends.asr,
             self.hearing,
             services,
-            call_id=call_id,
+            spans=self.spans,
             understanding=understanding,
             post=self.inbox.put,
         )
@@ -149,6 +157,11 @@ class Call:
         )
 
     @property
+    def call_id(self) -> str:
+        """By which logs and backends know the call."""
+        return self.spans.call_id
+
+    @property
     def limits(self) -> Limits:
         """Bounds of this call."""
         return self._config.limits
@@ -168,7 +181,10 @@ class Call:
     async def run(self) -> None:
         """Hold the conversation. Returns when it has ended well; raises GatewayError when it ended for a reason."""
         with self.journal.recording(self.machine):
-            await self._run()
+            try:
+                await self._run()
+            finally:
+                self.spans.close()
 
     async def _run(self) -> None:
         self.downlink.post(outputs.session(self.call_id, self.admitted, self._config))
@@ -262,7 +278,7 @@ class Call:
             case SendPlayback():
                 self._answers.send_playback(action)
             case OpenAsr() | FlushAsr() | FinalizeAsr() | CloseAsr() | ScoreTurn():
-                self._recognitions.perform(action, self._config.asr, spawn)
+                self._recognitions.perform(action, self._config.asr, spawn, turn=self.machine.state.turn + 1)
             case ResetSpeech():
                 self.hearing.reset()
             case AwaitSilence():
@@ -283,13 +299,14 @@ class Call:
                 self._services.telemetry.answer_resumed(action.after_ms)
             case ReportTurn():
                 report = self._with_playback(action.report)
-                self._services.telemetry.turn_ended(report)
+                self._services.telemetry.turn_ended(report, trace_id=self.spans.trace_id)
                 self._services.telemetry.uplink_jitter(self.hearing.intake.jitter_ms)
+                span_id = self.spans.turn_ended(report, [each.number for each in self.machine.state.utterances])
                 self._services.knowledge.recogniser_lag = self.machine.state.learned.lag
-                self._send_latency(report)
+                self._send_latency(report, span_id)
             case RememberNoForceEou():
                 self._services.knowledge.force_eou_ignored = True
-                log.info("force_eou_ignored")
+                log.info("force_eou_ignored", turn=self.machine.state.turn)
             case CountStale():
                 self._services.telemetry.stale_dropped(action.what)
             case EndCall():
@@ -321,10 +338,11 @@ class Call:
         """Of the configuration that this call goes by."""
         return self._config.revision
 
-    def _send_latency(self, report: TurnReport) -> None:
+    def _send_latency(self, report: TurnReport, span_id: str) -> None:
         stages = {stage.name: round(stage.end_ms) for stage in report.stages}
         rule, outcome = report.endpoint_rule, report.outcome
-        log.info("turn_ended", turn=report.turn, rule=rule, outcome=outcome, ms_after_speech=stages)
+        traced = {"span_id": span_id} if span_id else {}
+        log.info("turn_ended", turn=report.turn, rule=rule, outcome=outcome, ms_after_speech=stages, **traced)
         if Capability.LATENCY_REPORTS in self.admitted.capabilities:
             self.downlink.post(outputs.latency(report))
 
@@ -338,7 +356,7 @@ class Call:
         if newest.revision == self._config.revision:
             return
         self._handle(self._take(newest), now, spawn)
-        log.info("call_retuned", revision=newest.revision)
+        log.info("call_retuned", turn=self.machine.state.turn, revision=newest.revision)
 
     async def _update(self, wishes: UpdateIn) -> None:
         """The caller wants other settings from its next turn on. Raises InvalidConfig."""

@@ -9,7 +9,8 @@ Common rules:
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from types import TracebackType
+from typing import Literal, Protocol, Self
 
 from voice_gateway.application.messages import Inbound, Outbound
 from voice_gateway.domain.breaker import BreakerState
@@ -28,6 +29,55 @@ class Clock(Protocol):
         ...
 
 
+# ---- traces ---------------------------------------------------------------------------------------------------------
+
+
+Fact = str | int | float | bool | tuple[str, ...]
+"""What is known of a span."""
+
+
+class Span:
+    """One request as a trace shows it, from when it is made until its context is left. This one is not recorded; for
+    those that are, see application/tracing.py. Each request carries its own.
+    """
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What the request carries to the backend, names in lower case."""
+        return ()
+
+    @property
+    def recorded(self) -> bool:
+        """Whether what is noted is kept."""
+        return False
+
+    def note(self, **facts: Fact) -> None:
+        """Something is known; a later fact of the same name counts."""
+
+    def count(self, **numbers: int) -> None:
+        """Add to a number."""
+
+    def mark(self, name: str) -> None:
+        """Something happens, in ms from the start; the first time counts."""
+
+    def say(self, role: str, text: str, *, heard: bool = False) -> None:
+        """Words, kept only where that is switched on. `heard`: what went in; else what came out."""
+
+    def fail(self, reason: str) -> None:
+        """It failed, for a stable reason."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """The end. A `BackendError` that passes is noted; a cancellation is no error."""
+
+
+NO_SPAN = Span()
+
+
 # ---- recognition ----------------------------------------------------------------------------------------------------
 
 
@@ -43,6 +93,7 @@ class AsrRequest:
     open_timeout_ms: int = 3_000
     avoid: frozenset[int] = frozenset()
     """Positions of the recognisers, in a list of them, that have failed this utterance: the others are asked first."""
+    span: Span = field(default=NO_SPAN, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +152,7 @@ class LlmRequest:
     first_token_timeout_ms: int
     token_timeout_ms: int
     call_id: str = ""
+    span: Span = field(default=NO_SPAN, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +189,7 @@ class TtsRequest:
     call_id: str = ""
     first_audio_timeout_ms: int = 4_000
     chunk_timeout_ms: int = 4_000
+    span: Span = field(default=NO_SPAN, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

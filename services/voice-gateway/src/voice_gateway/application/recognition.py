@@ -81,6 +81,7 @@ class UtteranceRecognition:
 
     def finalize(self, *, half_close: bool) -> None:
         """The caller is done: ask for the final result."""
+        self._request.span.mark("asked_for_final_ms")
         self._wishes.add("half_close" if half_close else "force_eou")
         self.flush()
 
@@ -93,6 +94,10 @@ class UtteranceRecognition:
 
     async def run(self) -> None:
         """Recognise until the server has said all, or it can't be helped."""
+        with self._request.span:
+            await self._recognise()
+
+    async def _recognise(self) -> None:
         failure: BackendError | None = None
         for attempt in range(self._config.reconnects + 1):
             try:
@@ -117,6 +122,7 @@ class UtteranceRecognition:
         if failure is None:
             await self._post(AsrEnded(self.number))
         else:
+            self._request.span.fail(failure.reason)
             await self._post(AsrEnded(self.number, failure.reason, str(failure), failure.retryable))
 
     async def _converse(self, stream: AsrStream) -> None:
@@ -157,6 +163,7 @@ class UtteranceRecognition:
             if "closed" in self._wishes or self._is_repeated(result, first_pass_end):
                 continue
             words = len(result.text.split())
+            self._note(result, words)
             through_sample = 0
             if result.audio_processed_ms > 0:
                 through_sample = self._finalized_by(result)
@@ -165,6 +172,14 @@ class UtteranceRecognition:
             )
             if result.is_final:
                 self.unfinalized_sample = self._finalized_by(result)
+
+    def _note(self, result: Recognition, words: int) -> None:
+        span = self._request.span
+        span.mark("first_result_ms")
+        if result.is_final:
+            span.mark("final_ms")
+            span.count(words=words)
+            span.say("user", result.text)
 
     def _is_repeated(self, result: Recognition, first_pass_end: bool) -> bool:
         """Whether an interim result says what the one before it said. The machine itself looks at no text."""

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import assert_never
 
-from servicekit.logs import get_logger
+from servicekit.logs import bound, get_logger
 from voice_gateway.application.answers import Spawn
 from voice_gateway.application.config import AsrConfig
 from voice_gateway.application.hearing import Hearing
 from voice_gateway.application.ports import Asr, AsrRequest, EndOfTurnModel, EndOfTurnUnknown
 from voice_gateway.application.recognition import UtteranceRecognition
 from voice_gateway.application.services import CallServices
+from voice_gateway.application.tracing import CallSpans
 from voice_gateway.application.understanding import Understanding
 from voice_gateway.domain.actions import CloseAsr, FinalizeAsr, FlushAsr, OpenAsr, ScoreTurn
 from voice_gateway.domain.errors import BackendError
@@ -38,24 +39,25 @@ class Recognitions:
         hearing: Hearing,
         services: CallServices,
         *,
-        call_id: str,
+        spans: CallSpans,
         understanding: Understanding,
         post: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._asr = asr
         self._hearing = hearing
-        self._call_id = call_id
+        self._spans = spans
         self._turn_model = services.turn_model
         self._tools = services.tools
         self._telemetry = services.telemetry
         self.understanding = understanding
         self._post = post
 
-    def perform(self, action: RecognitionAction, config: AsrConfig, spawn: Spawn) -> None:
-        """Do it. `config` is what a new stream is opened with."""
+    def perform(self, action: RecognitionAction, config: AsrConfig, spawn: Spawn, *, turn: int) -> None:
+        """Do it. `config` is what a new stream is opened with; `turn` is the turn that the caller is making."""
         match action:
             case OpenAsr():
-                self._open(action, config, spawn)
+                with bound(turn=turn, utterance=action.utterance):
+                    self._open(action, config, spawn)
             case ScoreTurn():
                 if self._turn_model is not None:
                     spawn(self._score(self._turn_model, action, config.sample_rate_hz), f"turn-score-{action.pause}")
@@ -77,7 +79,12 @@ class Recognitions:
             asr=self._asr,
             config=config,
             request=AsrRequest(
-                config.sample_rate_hz, config.language_code, config.model, self._call_id, config.open_timeout_ms
+                config.sample_rate_hz,
+                config.language_code,
+                config.model,
+                self._spans.call_id,
+                config.open_timeout_ms,
+                span=self._spans.recognition(action.utterance, language=config.language_code, model=config.model),
             ),
             post=self._tell_machine,
             on_error=self._count_error,

@@ -11,12 +11,14 @@ Where the voice fails, the text goes on without it, and the apology is played if
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from servicekit.logs import bound
 from voice_gateway.application.canned import CannedClip, CannedSpeech
 from voice_gateway.application.config import CallConfig
 from voice_gateway.application.downlink import Downlink
 from voice_gateway.application.messages import AnswerTextOut
 from voice_gateway.application.phrasing import NO_WORDS, Apologies, Phrase, PhraseRecord, Phrasing
-from voice_gateway.application.ports import AudioTools, Backends, LlmRequest, Telemetry, TtsRequest
+from voice_gateway.application.ports import AudioTools, Backends, LlmRequest, Span, Telemetry, TtsRequest
+from voice_gateway.application.tracing import CallSpans, Op
 from voice_gateway.domain.actions import SpeakVerbatim, StartReply
 from voice_gateway.domain.errors import BackendError, BackendKind
 from voice_gateway.domain.events import (
@@ -43,7 +45,7 @@ class Reply:
         self,
         order: StartReply | SpeakVerbatim,
         *,
-        call_id: str,
+        spans: CallSpans,
         config: CallConfig,
         output_rate_hz: int,
         backends: Backends,
@@ -54,9 +56,8 @@ class Reply:
         post: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._order = order
-        self._call_id = call_id
+        self._spans = spans
         self._config = config
-        self._output_rate_hz = output_rate_hz
         self._backends = backends
         self._downlink = downlink
         self._telemetry = telemetry
@@ -86,12 +87,13 @@ class Reply:
 
     async def run(self) -> None:
         """Make the answer, and wait until the caller has heard it."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._write(), name=f"reply-text-{self._turn}")
-            tasks.create_task(self._speak(), name=f"reply-speech-{self._turn}")
-        if self._sound:
-            await self._downlink.played_out(self._order.generation)
-        await self._post(ReplyEnded(self._turn, self._revision))
+        with bound(**self._spans.fields(self._turn)):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write(), name=f"reply-text-{self._turn}")
+                tasks.create_task(self._speak(), name=f"reply-speech-{self._turn}")
+            if self._sound:
+                await self._downlink.played_out(self._order.generation)
+            await self._post(ReplyEnded(self._turn, self._revision))
 
     # ---- text -------------------------------------------------------------------------------------------------------
 
@@ -116,6 +118,21 @@ class Reply:
 
     async def _ask_model(self, order: StartReply) -> None:
         llm = self._config.llm
+        with self._spans.span(
+            Op.LLM,
+            self._turn,
+            model=llm.model,
+            temperature=llm.temperature,
+            max_tokens=llm.max_tokens,
+            speculative=order.speculative,
+        ) as span:
+            await self._answer(order, span)
+        await self._post(ReplyTextDone(self._turn, self._revision))
+
+    async def _answer(self, order: StartReply, span: Span) -> None:
+        llm = self._config.llm
+        for message in order.messages:
+            span.say(message.role.value, message.sent_text, heard=True)
         request = LlmRequest(
             model=llm.model,
             messages=order.messages,
@@ -123,7 +140,8 @@ class Reply:
             max_tokens=llm.max_tokens,
             first_token_timeout_ms=llm.first_token_timeout_ms,
             token_timeout_ms=llm.token_timeout_ms,
-            call_id=self._call_id,
+            call_id=self._spans.call_id,
+            span=span,
         )
         started = False
         async with self._backends.llm.stream(request) as deltas:
@@ -132,10 +150,12 @@ class Reply:
                     continue
                 if not started:
                     started = True
+                    span.mark("first_token_ms")
                     await self._post(ReplyStarted(self._turn, self._revision))
                 self._telemetry.llm_tokens(1)
+                span.count(pieces=1)
+                span.say("assistant", delta.text)
                 await self._add_text(delta.text)
-        await self._post(ReplyTextDone(self._turn, self._revision))
 
     async def _add_text(self, text: str) -> None:
         if not self._downlink.is_current(self._order.generation):
@@ -201,14 +221,21 @@ class Reply:
             await self._play(apology.index, apology.clip)
 
     async def _synthesize(self, phrase: Phrase) -> None:
+        facts = {"phrase": phrase.index, "characters": len(phrase.text)}
+        with self._spans.span(Op.TTS, self._turn, voice=self._config.tts.voice, **facts) as span:
+            await self._synthesize_within(span, phrase)
+
+    async def _synthesize_within(self, span: Span, phrase: Phrase) -> None:
         tts = self._config.tts
+        span.say("assistant", phrase.text, heard=True)
         request = TtsRequest(
             text=phrase.text,
             language_code=tts.language_code,
             voice=tts.voice,
             sample_rate_hz=tts.sample_rate_hz,
             model=tts.model,
-            call_id=self._call_id,
+            call_id=self._spans.call_id,
+            span=span,
             first_audio_timeout_ms=tts.first_audio_timeout_ms,
             chunk_timeout_ms=tts.chunk_timeout_ms,
         )
@@ -218,7 +245,8 @@ class Reply:
         try:
             async with self._backends.tts.synthesize(request) as chunks:
                 async for chunk in chunks:
-                    word_ends += [word.end_ms * self._output_rate_hz // 1000 for word in chunk.words]
+                    span.mark("first_audio_ms")
+                    word_ends += [word.end_ms * self._downlink.sample_rate_hz // 1000 for word in chunk.words]
                     received += len(chunk.pcm)
                     samples += await self._feed(chunk.pcm)
         except BackendError:
@@ -226,7 +254,9 @@ class Reply:
                 # Else how much of the phrase was heard is judged by the typical length of its text.
                 await self._post(PhraseAudio(self._turn, phrase.index, 0, revision=self._revision))
             raise
+        span.note(samples=samples)
         if not received:
+            span.fail("TTS_NO_AUDIO")
             message = "The voice gave no sound for part of the answer; it may not speak this language."
             trouble = ReplyTrouble(self._turn, "tts", "TTS_NO_AUDIO", message, retryable=False, revision=self._revision)
             await self._post(trouble)

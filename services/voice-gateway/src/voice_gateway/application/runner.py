@@ -5,6 +5,7 @@ from voice_gateway.application.messages import Hello
 from voice_gateway.application.overrides import Admitted, admit
 from voice_gateway.application.ports import BackendSelection, BackendWish, CallTransport, Load
 from voice_gateway.application.services import CallServices
+from voice_gateway.application.tracing import NO_TRACE, CallTrace
 from voice_gateway.domain.errors import BackendKind
 
 
@@ -21,11 +22,11 @@ class CallRunner:
         """Calls in progress."""
         return len(self._running)
 
-    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str) -> None:
+    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str, trace: CallTrace = NO_TRACE) -> None:
         """Hold one call, from its first message on. Raises GatewayError."""
         admitted = admit(hello, self._services.config.current())
         backends = self._selection.select(_wish(admitted))
-        call = Call(admitted, transport, backends, self._services, call_id=call_id)
+        call = Call(admitted, transport, backends, self._services, call_id=call_id, trace=trace)
         self._running[call_id] = call
         try:
             await call.run()

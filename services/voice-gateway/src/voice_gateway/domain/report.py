@@ -27,7 +27,6 @@ class TurnReport:
     heard_samples: int = 0
     interruption_ms: float | None = None
     """From the start of the caller's speech over the answer to the decision to stop."""
-
     speech_end_ms: int = 0
     """Call time that the stages count from."""
 

@@ -96,6 +96,7 @@ class FakeAsr:
         """What each stream was sent, in order of their opening."""
         self.rates_hz: list[int] = []
         """The rate that each was said to have."""
+        self.requests: list[AsrRequest] = []
         self._spoken = 0
 
     @asynccontextmanager
@@ -109,6 +110,7 @@ class FakeAsr:
         self.opened += 1
         self.audio.append(stream.audio)
         self.rates_hz.append(request.sample_rate_hz)
+        self.requests.append(request)
         self.log.add("asr_opened", request.language_code)
         try:
             yield stream

@@ -3,7 +3,7 @@
 import asyncio
 from array import array
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -27,6 +27,7 @@ from voice_gateway.application.overrides import admit
 from voice_gateway.application.ports import Backends, EndOfTurnModel, JournalSink, Resampler
 from voice_gateway.application.recording import NoJournals
 from voice_gateway.application.services import CallServices, SharedKnowledge
+from voice_gateway.application.tracing import NoTracer, Tracer
 from voice_gateway.domain.breaker import BreakerState
 from voice_gateway.domain.errors import BackendKind, BadRequest, GatewayError
 from voice_gateway.domain.report import TurnReport
@@ -270,6 +271,7 @@ class World:
     telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
     knowledge: SharedKnowledge = field(default_factory=SharedKnowledge)
     journals: JournalSink = field(default_factory=NoJournals)
+    tracer: Tracer = field(default_factory=NoTracer)
     turn_model: EndOfTurnModel | None = None
     spares: Spares | None = None
     """Where there are some, calls have lists of backends, with breakers."""
@@ -281,10 +283,15 @@ class World:
 
     @asynccontextmanager
     async def call(
-        self, hello: Hello | None = None, *, ends_with: type[GatewayError] | None = None
+        self,
+        hello: Hello | None = None,
+        *,
+        ends_with: type[GatewayError] | None = None,
+        call_id: str = "call-1",
+        headers: Sequence[tuple[str, str]] = (),
     ) -> AsyncIterator["Caller"]:
         """A call in progress. On leaving, the caller half-closes and the call runs to its end. Raises the call's error,
-        or AssertionError where it did not end with the error in `ends_with`.
+        or AssertionError where it did not end with the error in `ends_with`. `headers` are what comes with the call.
         """
         hello = hello or Hello(sample_rate_hz=16_000)
         asr = FakeAsr(self.asr, self.log)
@@ -303,7 +310,9 @@ class World:
             journals=self.journals,
         )
         transport = FakeTransport()
-        call = Call(admit(hello, self.config.current()), transport, backends, services, call_id="call-1")
+        trace = self.tracer.call_started(call_id, headers)
+        trace.begun()
+        call = Call(admit(hello, self.config.current()), transport, backends, services, call_id=call_id, trace=trace)
         running = asyncio.create_task(call.run(), name="call")
         caller = Caller(call, transport, running, asr, llm, tts, call.admitted.input_rate_hz)
         try:
@@ -319,6 +328,7 @@ class World:
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+            trace.ended("ok" if caller.error is None else caller.error.reason.lower())
 
 
 @dataclass(slots=True)
