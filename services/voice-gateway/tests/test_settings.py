@@ -39,13 +39,14 @@ def test_the_known_keys_keep_names_and_defaults() -> None:
         "LLM_FALLBACK_API_KEY",
         "NVIDIA_API_KEY",
         "NGC_API_KEY",
+        "OTEL_EXPORTER_OTLP_HEADERS",
     }
 
 
 def test_every_key_says_what_it_is_and_when_it_applies() -> None:
     for doc in describe(GatewaySettings):
         assert doc.description.endswith("."), doc.key
-        assert doc.applies in {"next turn", "next call", "restart"}, doc.key
+        assert doc.applies in {"at once", "next turn", "next call", "restart"}, doc.key
 
 
 def test_defaults_are_those_of_the_application() -> None:
@@ -61,7 +62,7 @@ def test_everything_a_call_reads_can_be_set() -> None:
         if doc.default.replace(".", "").replace("-", "").isdigit() or doc.default in {"true", "false", "auto", "en-US"}
         else "other"
         for doc in describe(GatewaySettings)
-        if doc.applies != "restart"
+        if doc.applies not in {"at once", "restart"}
     }  # fmt: skip
     changed |= {
         "ASR_SAMPLE_RATE": "8000", "PHRASE_MAX_CHARACTERS": "199", "ALLOWED_OVERRIDES": "tts_voice",

@@ -58,8 +58,8 @@ from voice_gateway.application.services import CallServices, SharedKnowledge
 from voice_gateway.application.tracing import CallTrace, NoTracer, Tracer
 from voice_gateway.domain.breaker import BreakerPolicy
 from voice_gateway.domain.recording import Words
+from voice_gateway.log_sections import pairs
 from voice_gateway.settings import GatewaySettings, load, to_call_config
-from voice_gateway.tracing_section import pairs
 
 WATCH_PERIOD_S = 0.5
 """How often the loop's lag and the calls' queues are looked at: a stall of this length is never missed."""
@@ -246,7 +246,7 @@ def config_source(
 
 def tracing(settings: GatewaySettings, clock: Clock) -> AbstractAsyncContextManager[Tracer]:
     """Exports traces until the context is left; where none are wanted, nothing of OpenTelemetry is imported."""
-    chosen = settings.tracing
+    chosen = settings.log.tracing
     if not chosen.url:
         return nullcontext(NoTracer())
     # 0.1 s and 7 MB that a gateway without traces need not spend.

@@ -421,17 +421,6 @@ class ServerSettings(Section):
         return value
 
 
-class LogSettings(Section):
-    """Logs."""
-
-    level: Literal["debug", "info", "warning", "error"] = setting("info", applies="at once")
-    """Least important events that are logged."""
-    format: Literal["json", "text"] = setting("json", applies="restart")
-    """One JSON object a line, or lines for people."""
-    words: bool = setting(False, applies="restart")
-    """Whether what people say may appear in logs and traces. It is personal: off."""
-
-
 class JournalSettings(Section):
     """Recordings of calls."""
 

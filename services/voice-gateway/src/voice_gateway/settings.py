@@ -30,13 +30,13 @@ from voice_gateway.domain.apology import ApologyConfig
 from voice_gateway.domain.endpointing import EndpointPolicy
 from voice_gateway.domain.phrases import PhrasePolicy
 from voice_gateway.domain.policy import ConversationPolicy, SpeculationPolicy, TurnPolicy
+from voice_gateway.log_sections import LogSettings
 from voice_gateway.setting_sections import (
     AsrSettings,
     FailureSettings,
     JournalSettings,
     LimitSettings,
     LlmSettings,
-    LogSettings,
     PlayoutSettings,
     RivaSettings,
     ServerSettings,
@@ -44,7 +44,6 @@ from voice_gateway.setting_sections import (
     VadSettings,
     setting,
 )
-from voice_gateway.tracing_section import TracingSettings
 from voice_gateway.turn_sections import TurnTakingSettings
 
 OVERRIDABLE = (
@@ -105,7 +104,6 @@ class GatewaySettings(TurnTakingSettings):
     """What callers may choose for their own call. System prompt and models cost or reveal more, and are left out."""
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
-    tracing: TracingSettings = TracingSettings()
     journal: JournalSettings = JournalSettings()
     nvidia_api_key: SecretStr = setting(SecretStr(""), applies="restart")
     """Key for NVIDIA's hosted endpoints. Sent over TLS only: to NVIDIA's hosts, and to speech services addressed by

@@ -113,15 +113,7 @@ class Call:
             now_ms=self.inbox.now,
             loudspeaker=self.downlink,
         )
-        understanding = Understanding(
-            lambda: self.machine.state,
-            language_code=self._config.asr.language_code,
-            lists=self._config.phrase_lists,
-            salt=secrets.token_hex(8),
-            heard_samples=self.downlink.heard_samples,
-            sounds_like_echo=self.hearing.echo,
-            now_ms=self.inbox.now,
-        )
+        understanding = self._make_understanding()
         self._recognitions = Recognitions(
             backends.asr,
             self.hearing,
@@ -154,6 +146,17 @@ class Call:
             lead_ms=lead_ms,
             buffer_ms=playout.buffer_ms,
             scale=self._services.tools.scaled,
+        )
+
+    def _make_understanding(self) -> Understanding:
+        return Understanding(
+            lambda: self.machine.state,
+            language_code=self._config.asr.language_code,
+            lists=self._config.phrase_lists,
+            salt=secrets.token_hex(8),
+            heard_samples=self.downlink.heard_samples,
+            sounds_like_echo=self.hearing.echo,
+            now_ms=self.inbox.now,
         )
 
     @property

@@ -15,6 +15,9 @@ from voice_gateway.domain.pacing import PlayoutClock
 MAX_MESSAGES = 1024
 """Messages that may wait to be written. Beyond it the caller does not read, and the call ends."""
 
+LEAST_SLEEP_S = 1e-6
+"""A timer below the clock's resolution fires at once, when what it was set for is still not due: it would spin."""
+
 
 @dataclass(slots=True)
 class _Answer:
@@ -306,7 +309,7 @@ class Downlink:
         self._waiter = loop.create_future()
         timer = None
         if until_ms is not None:
-            timer = loop.call_later(max(0.0, (until_ms - self._clock.ms()) / 1000), self._wake)
+            timer = loop.call_later(max(LEAST_SLEEP_S, (until_ms - self._clock.ms()) / 1000), self._wake)
         try:
             await self._waiter
         finally:

@@ -1,6 +1,6 @@
-"""The section of the settings tree that says whether and where traces go.
+"""The sections of the settings tree about logs and traces.
 
-Its keys are the environment variables of the OpenTelemetry specification
+The keys for traces are the environment variables of the OpenTelemetry specification
 (opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables), so that what is known of other services
 holds here.
 """
@@ -81,6 +81,18 @@ class TracingSettings(Section):
         if self.sdk_disabled or self.exporter == "none":
             return ""
         return self.traces_endpoint or (self.endpoint.rstrip("/") + PATH if self.endpoint else "")
+
+
+class LogSettings(Section):
+    """Logs and traces."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting("info", applies="at once")
+    """Least important events that are logged."""
+    format: Literal["json", "text"] = setting("json", applies="restart")
+    """One JSON object a line, or lines for people."""
+    words: bool = setting(False, applies="restart")
+    """Whether what people say may appear in logs and traces. It is personal: off."""
+    tracing: TracingSettings = TracingSettings()
 
 
 def pairs(text: str) -> dict[str, str]:
