@@ -110,7 +110,11 @@ def main() -> int:
     endpoint = options(port).endpoint
 
     def batching() -> Tracer:
-        return OtelTracer(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)), clock, options(port))
+        return OtelTracer(
+            BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint), max_queue_size=20 * chosen.turns),
+            clock,
+            options(port),
+        )
 
     makers: dict[str, Callable[[], Tracer]] = {
         "off": NoTracer,

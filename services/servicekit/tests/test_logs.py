@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from servicekit.logs import bound, configure_logs, get_logger
+from servicekit.logs import bound, configure_logs, get_logger, set_log_level
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -89,3 +89,27 @@ def test_an_error_carries_its_traceback_without_values() -> None:
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="log level is 'loud'; allowed is debug, info, warning or error"):
         configure_logs("loud", service="s")
+
+
+def test_the_level_changes_for_loggers_that_are_there_already() -> None:
+    out = io.StringIO()
+    configure_logs("info", service="s", stream=out)
+    log = get_logger("x")
+    log.debug("hidden")
+    assert set_log_level("debug") == "info"
+    log.debug("shown")
+    assert set_log_level("ERROR") == "debug"
+    log.warning("hidden")
+    logging.getLogger("httpx").warning("hidden")
+    assert set_log_level("warning") == "error"
+    logging.getLogger("httpx").warning("shown")
+    assert [line["event"] for line in lines(out)] == ["shown", "shown"]
+
+
+def test_an_unknown_level_changes_nothing() -> None:
+    out = io.StringIO()
+    configure_logs("info", service="s", stream=out)
+    with pytest.raises(ValueError, match="allowed is debug, info, warning or error"):
+        set_log_level("loud")
+    get_logger("x").info("shown")
+    assert len(lines(out)) == 1

@@ -11,7 +11,7 @@ Where the voice fails, the text goes on without it, and the apology is played if
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from servicekit.logs import bound
+from servicekit.logs import bound, get_logger
 from voice_gateway.application.canned import CannedClip, CannedSpeech
 from voice_gateway.application.config import CallConfig
 from voice_gateway.application.downlink import Downlink
@@ -30,6 +30,8 @@ from voice_gateway.domain.events import (
     ReplyTextDone,
     ReplyTrouble,
 )
+
+log = get_logger(__name__)
 
 QUEUED_PHRASES = 8
 """Phrases that wait for synthesis; beyond it the language model's stream is not read."""
@@ -283,6 +285,8 @@ class Reply:
 
     async def _report_trouble(self, error: BackendError) -> None:
         self._telemetry.backend_error(error.kind, error.reason)
+        # A model's or a voice's own words about a failure may hold what it was asked.
+        log.warning("backend_failed", kind=error.kind, reason=error.reason, personal={"detail": error.detail})
         await self._post(
             ReplyTrouble(self._turn, error.kind, error.reason, str(error), error.retryable, self._revision)
         )
