@@ -80,6 +80,11 @@ def times_ms(span: ReadableSpan) -> tuple[float, float]:
     return span.start_time / 1e6, span.end_time / 1e6
 
 
+def near(milliseconds: float) -> Any:
+    """Times since 1970 in a float are good to a quarter of a microsecond."""
+    return pytest.approx(milliseconds, abs=0.01)
+
+
 def own_ids(headers: tuple[tuple[str, str], ...]) -> tuple[str, str, str]:
     """Trace, span and flags of a traceparent."""
     _, trace, span, flags = dict(headers)["traceparent"].split("-")
@@ -148,10 +153,10 @@ def test_spans_lie_where_the_time_went() -> None:
             endpoint, playback = (report.stage(name) for name in ("endpoint", "answer"))
             assert endpoint is not None
             assert playback is not None
-            assert times_ms(made.one("endpoint"))[1] - times_ms(made.one("endpoint"))[0] == endpoint.end_ms
+            assert times_ms(made.one("endpoint"))[1] - times_ms(made.one("endpoint"))[0] == near(endpoint.end_ms)
             told = times_ms(made.one("playback"))
-            assert told[1] - told[0] == pytest.approx(playback.end_ms - playback.start_ms)
-            assert told[0] - times_ms(made.one("endpoint"))[0] == pytest.approx(playback.start_ms)
+            assert told[1] - told[0] == near(playback.end_ms - playback.start_ms)
+            assert told[0] - times_ms(made.one("endpoint"))[0] == near(playback.start_ms)
             # 120 ms to the first token, 80 ms to the first audio of a phrase.
             assert facts(made.one("chat"))["voice.llm.first_token_ms"] == pytest.approx(120, abs=15)
             assert facts(made.one("turn"))["voice.turn.response_ms"] == playback.start_ms
@@ -173,7 +178,7 @@ def test_fifty_calls_at_once_keep_their_spans_apart() -> None:
             await caller.listen_for(EventKind.END_OF_TURN)
             await caller.speak(400)
             await caller.listen_for(EventKind.END_OF_TURN, count=2)
-            assert caller.call.spans.trace.trace_id == trace
+            assert caller.call.spans.trace_id == trace
         return caller
 
     async def scenario() -> None:
@@ -280,7 +285,7 @@ def test_a_call_that_is_not_sampled_tells_backends_so_and_exports_nothing() -> N
         headers = [("traceparent", f"00-{TRACE}-{PARENT}-00")]
         async with made.world.call(headers=headers) as caller:
             await asked(caller)
-            assert caller.call.spans.trace.trace_id == ""
+            assert caller.call.spans.trace_id == ""
             assert own_ids(caller.llm.requests[-1].span.headers)[::2] == (TRACE, "00")
             assert own_ids(caller.asr.requests[-1].span.headers)[::2] == (TRACE, "00")
         assert made.spans == ()

@@ -23,6 +23,9 @@ from voice_gateway.domain.report import TurnReport
 MAX_UNCLAIMED = 32
 """Recognitions that wait to be known as part of a turn; a turn of more stretches of speech shows the last of them."""
 
+MAX_PARTS = 64
+"""Parts that wait for their turn to end; more are told before it."""
+
 STRAY_MS = 10_000
 """What was over this long before the caller fell silent is no part of the turn: words that were an echo, or an answer
 begun early for speech that came to nothing."""
@@ -257,6 +260,11 @@ class CallSpans:
             self._passing = _PassingSpan(headers)
 
     @property
+    def trace_id(self) -> str:
+        """Of the call, for exemplars: 32 hexadecimal digits, or empty where it is not recorded."""
+        return self.trace.trace_id
+
+    @property
     def recorded(self) -> bool:
         """Whether anything is written down."""
         return bool(self.trace.trace_id)
@@ -292,7 +300,7 @@ class CallSpans:
     def span_ended(self, span: _LiveSpan) -> None:
         """A span's context was left: it waits for its turn, unless that was told already."""
         if span.turn is not None:
-            if span.turn.told:
+            if span.turn.told or len(span.turn.done) >= MAX_PARTS:
                 self._tell(span, span.turn.ids.span_id)
             else:
                 span.turn.done.append(span)
