@@ -337,6 +337,8 @@ class CallSpans:
         }
         if (sent := report.stage("first_audio_sent")) is not None:
             facts["response_ms"] = sent.end_ms
+        if (played := report.stage("first_audio_played")) is not None:
+            facts["played_ms"] = played.end_ms
         if report.interruption_ms is not None:
             facts["interruption_ms"] = report.interruption_ms
         turn.told = True
