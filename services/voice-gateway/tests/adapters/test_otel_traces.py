@@ -130,6 +130,7 @@ def test_a_turn_is_exported_as_it_ends_under_the_callers_own_span() -> None:
             assert {parent_id(span) for span in made.spans[2:]} == {span_id(turn)}
             assert (parent_id(turn), parent_id(opening)) == (span_id(opening), PARENT)
             assert {trace_id(span) for span in made.spans} == {TRACE}
+            assert made.world.telemetry.trace_ids == [TRACE]
             assert opening.kind is SpanKind.SERVER
             assert times_ms(opening)[1] <= times_ms(turn)[0]
         ending = made.one("call end")

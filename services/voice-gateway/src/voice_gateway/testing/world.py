@@ -97,6 +97,8 @@ class FakeTelemetry:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.reports: list[TurnReport] = []
+        self.trace_ids: list[str] = []
+        """Of each turn, for exemplars."""
         self.longest_pause_ms = 0.0
         self.uplink_jitter_ms = 0.0
 
@@ -112,9 +114,10 @@ class FakeTelemetry:
         """Count."""
         self.counts[f"call_refused_{reason}"] += 1
 
-    def turn_ended(self, report: TurnReport, *, trace_id: str = "") -> None:  # noqa: ARG002
+    def turn_ended(self, report: TurnReport, *, trace_id: str = "") -> None:
         """Keep."""
         self.reports.append(report)
+        self.trace_ids.append(trace_id)
 
     def uplink_jitter(self, milliseconds: float) -> None:
         """Keep the latest."""
