@@ -12,6 +12,7 @@ from voice_clients.caller import CallConfig, Overrides
 from voice_clients.channel import DEFAULT_TARGET, TARGET_VARIABLE, Security, default_target, parse_target, read_ca
 from voice_clients.errors import BadInputError, VoiceError
 from voice_clients.installed import RUNS, add_installed
+from voice_clients.load.arguments import add_load_arguments
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -38,6 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="is the gateway there, healthy, and how are its backends", epilog=EPILOG)
     _add_target(check)
     check.add_argument("--json", action="store_true", dest="as_json", help="one JSON document on stdout")
+    load = commands.add_parser("load", help="many callers at once, and a report of how they were served", epilog=EPILOG)
+    load.add_argument(
+        "target", nargs="?", metavar="TARGET", help=f"host:port (${TARGET_VARIABLE}, else {DEFAULT_TARGET})"
+    )
+    _add_access(load)
+    add_load_arguments(load)
     add_installed(commands)
     return parser
 
@@ -49,6 +56,10 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help=f"where the gateway is (${TARGET_VARIABLE}, else {DEFAULT_TARGET})",
     )
+    _add_access(parser)
+
+
+def _add_access(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls", action="store_true", help="speak TLS to it")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="trust this PEM certificate authority (implies --tls)")
     parser.add_argument(
@@ -217,6 +228,10 @@ def _run_command(arguments: argparse.Namespace) -> int:
             return show_devices(as_json=arguments.as_json)
         case "check":
             return asyncio.run(_check(arguments))
+        case "load":
+            from voice_clients.load.command import load  # noqa: PLC0415
+
+            return load(arguments, _target_of(arguments), security_of(arguments))
         case _:
             raise AssertionError(arguments.command)
 

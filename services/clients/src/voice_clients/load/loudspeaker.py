@@ -1,7 +1,7 @@
 """A loudspeaker by arithmetic: what has been played is known from when audio arrived. Pure.
 
-It keeps what `PlaybackBuffer` keeps for a listener in real time, without touching samples: 100 calls need no more than a
-few additions for each message.
+It keeps what `PlaybackBuffer` keeps for a listener in real time, without touching samples: 100 calls need no more
+than a few additions for each message.
 """
 
 from collections import deque
@@ -116,7 +116,7 @@ class Loudspeaker:
     def next_ack(self, now_ns: int) -> tuple[int, int] | None:
         """What to acknowledge, where that has changed since the last time."""
         played = self.played(now_ns)
-        if played == self._told or played == (0, 0):
+        if played in {self._told, (0, 0)}:
             return None
         self._told = played
         return played

@@ -61,7 +61,7 @@ class Phone:
     # ---- the conversation -------------------------------------------------------------------------------------------
 
     async def say(self, utterance: Utterance, turn: TurnRecord, *, timeout_s: float) -> None:
-        """Speak, from the next chunk on, until all has been handed to the connection. Raises CallOverError, TimeoutError."""
+        """Speak, from the next chunk on; returns when all of it is sent. Raises CallOverError or TimeoutError."""
         turn.server_turn = self._answering[0]  # an answer to this one has a higher number
         self.turn = turn
         self._turns.append(turn)

@@ -3,7 +3,7 @@
 import time
 from typing import TextIO
 
-from voice_clients.load.records import Outcome, Records
+from voice_clients.load.records import Records
 from voice_clients.load.scenario import Scenario
 from voice_clients.load.statistics import percentile
 
@@ -44,7 +44,7 @@ def progress_line(records: Records, scenario: Scenario, now_ns: int) -> str:
     timing = "-"
     if responses:
         timing = f"{percentile(responses, 0.5):.0f}/{percentile(responses, 0.95):.0f} ms"
-    answered = sum(turn.outcome is Outcome.ANSWERED for turn in records.turns)
+    answered = sum(turn.answered for turn in records.turns)
     return (
         f"{seconds:4.0f}/{scenario.duration_s:.0f} s  {records.calls.up}/{scenario.users} calls  "
         f"{answered} turns  p50/p95 {timing}  {len(records.errors)} errors"

@@ -42,6 +42,12 @@ class TurnRecord:
     gaps_ms: list[float] = field(default_factory=list)
 
     @property
+    def answered(self) -> bool:
+        """Whether an answer came, or has begun to; and no error was told."""
+        begun = self.outcome is Outcome.OPEN and self.first_audio_ns > 0 and not self.error
+        return begun or self.outcome is Outcome.ANSWERED
+
+    @property
     def response_ms(self) -> float | None:
         """Last speech sample sent to first answer audio received; None where one is missing or the gateway cut in."""
         if not self.speech_end_ns or not self.first_audio_ns or self.cut_in:
@@ -97,6 +103,6 @@ class Records:
         self.errors.append((now_ns, reason))
 
     def responses_ms(self) -> list[float]:
-        """Of all turns that were answered well."""
-        found = (turn.response_ms for turn in self.turns if turn.outcome is Outcome.ANSWERED)
+        """Of all turns that were answered."""
+        found = (turn.response_ms for turn in self.turns if turn.answered)
         return [value for value in found if value is not None]

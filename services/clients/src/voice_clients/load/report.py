@@ -52,7 +52,7 @@ class CallCounts:
 
 @dataclass(frozen=True, slots=True)
 class TurnCounts:
-    """Turns of the run. Those that were not over when the run ended are `open`, and count for nothing."""
+    """Turns of the run. Those without an answer when the run ended are `open`, and count for nothing."""
 
     spoken: int
     answered: int
@@ -157,7 +157,7 @@ def make_report(
 ) -> Report:
     """Add it all up."""
     turns = records.turns
-    answered = [turn for turn in turns if turn.outcome is Outcome.ANSWERED]
+    answered = [turn for turn in turns if turn.answered]
 
     def at_s(now_ns: int) -> float:
         return round((now_ns - records.began_ns) / 1e9, 2)
@@ -197,11 +197,11 @@ def _count(turns: Sequence[TurnRecord]) -> TurnCounts:
     interrupting = [turn for turn in turns if turn.interrupting and turn.speech_end_ns]
     return TurnCounts(
         spoken=len(turns),
-        answered=outcomes[Outcome.ANSWERED],
+        answered=sum(turn.answered for turn in turns),
         failed=outcomes[Outcome.FAILED],
         lost=outcomes[Outcome.LOST],
-        open=outcomes[Outcome.OPEN],
-        cut_in=sum(turn.cut_in for turn in turns if turn.outcome is Outcome.ANSWERED),
+        open=sum(turn.outcome is Outcome.OPEN and not turn.answered for turn in turns),
+        cut_in=sum(turn.cut_in for turn in turns if turn.answered),
         interrupting=len(interrupting),
         interruptions_obeyed=sum(turn.flush_ns > 0 for turn in interrupting),
     )

@@ -41,7 +41,15 @@ async def run_load(options: LoadOptions, progress: Progress) -> Report:
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     finishing, stopped = asyncio.Event(), asyncio.Event()
     users = [
-        User(number, scenario, line, options.pool, records, clockwork.chunks, finishing)
+        User(
+            number,
+            scenario=scenario,
+            line=line,
+            pool=options.pool,
+            records=records,
+            chunks=clockwork.chunks,
+            finishing=finishing,
+        )
         for number in range(scenario.users)
     ]
     with _on_signals(stopped):
@@ -84,7 +92,7 @@ async def _over(calling: Sequence["asyncio.Task[None]"], stopped: asyncio.Event,
         pending: set[asyncio.Task[None]] = set(calling)
         while pending and not signalled.done() and (left_s := until_s - time.monotonic()) > 0:
             done, _ = await asyncio.wait({*pending, signalled}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-            pending -= done  # type: ignore[arg-type] # signalled is not among them
+            pending -= done
     finally:
         signalled.cancel()
 

@@ -39,6 +39,7 @@ class User:
     def __init__(
         self,
         number: int,
+        *,
         scenario: Scenario,
         line: Line,
         pool: list[Utterance],
@@ -53,7 +54,7 @@ class User:
         self._records = records
         self._chunks = chunks
         self._finishing = finishing
-        self._random = random.Random(f"{scenario.seed}-{number}")
+        self._random = random.Random(f"{scenario.seed}-{number}")  # noqa: S311 - no secret: when a caller speaks
         self._up = False
         self._said = number  # users begin with different questions
 
