@@ -104,7 +104,7 @@ class Loudspeaker:
             now_ns = self._paused_ns
         while self._parts:
             part = self._parts[0]
-            if part.start_ns > now_ns:
+            if part.start_ns >= now_ns:
                 break
             left = max(0, (part.end_ns - now_ns) * self.rate_hz // 1_000_000_000)
             self._played = (part.generation, max(0, part.end_sample - left))

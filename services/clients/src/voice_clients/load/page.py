@@ -19,17 +19,19 @@ h1 { font-size: 1.5rem; margin: 0 0 .2rem; } h2 { font-size: 1.1rem; margin: 2re
 p { margin: .3rem 0; } .soft, figcaption { color: var(--soft); font-size: .87rem; }
 .verdict { padding: .6rem .9rem; border-radius: 6px; background: var(--card); border-left: 4px solid var(--good); }
 .verdict.no { border-color: var(--bad); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: .6rem; margin: 1rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: .6rem; margin: 1rem 0; }
 .tile { background: var(--card); border-radius: 6px; padding: .5rem .8rem; } .tile b {
   display: block; font-size: 1.35rem; font-weight: 600; } .tile span { color: var(--soft); font-size: .82rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid var(--rule); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } th { color: var(--soft); font-weight: 500; font-size: .85rem; }
 figure { margin: .3rem 0; } svg { max-width: 100%; height: auto; font: 12px system-ui, sans-serif; }
-.grid { stroke: var(--rule); } .tick, .unit { fill: var(--soft); } .label, .mark { fill: var(--ink); }
+.grid { stroke: var(--rule); } .tick, .unit { fill: var(--soft); }
+.label { fill: var(--ink); } .mark { fill: var(--soft); }
 .dot { fill: var(--first); opacity: .35; } .bar { fill: var(--first); } .bad { fill: var(--bad); }
 polyline { fill: none; stroke-width: 2; } .steps { stroke: var(--first); }
-.p50 { stroke: var(--first); stroke-width: 2; } .p95 { stroke: var(--second); stroke-width: 2; stroke-dasharray: 6 3; }
+polyline.p50 { stroke: var(--first); } line.p50 { stroke: var(--ink); stroke-width: 2; }
+.p95 { stroke: var(--second); stroke-width: 2; stroke-dasharray: 6 3; }
 .whisker { stroke: var(--second); stroke-width: 2; } .zero { stroke: var(--soft); stroke-dasharray: 2 3; }
 .crossed { color: var(--bad); font-weight: 600; } .kept { color: var(--good); }
 """
@@ -40,12 +42,12 @@ def page(report: Report) -> str:
     scenario = report.scenario
     title = f"voice load: {scenario.name}, {scenario.users} {'call' if scenario.users == 1 else 'calls'}"
     think = f"{scenario.think_s[0]:g} to {scenario.think_s[1]:g} s"
-    spoken_over = f"{100 * scenario.interrupt_share:g} % of answers interrupted"
+    audio = f"chunks of {scenario.chunk_ms} ms, {100 * scenario.interrupt_share:g} % of answers interrupted"
     early = ", ended early by a signal" if report.interrupted else ""
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(report.target)}, {escape(report.started_at)}, {report.duration_s:.0f} s{early}.</p>',
-        f'<p class="soft">Ramp {scenario.ramp_s:g} s, think time {think}, chunks of {scenario.chunk_ms} ms, {spoken_over}.</p>',
+        f'<p class="soft">Ramp {scenario.ramp_s:g} s, think time {think}, {audio}.</p>',
         _verdict(report),
         _tiles(report),
         _response(report),

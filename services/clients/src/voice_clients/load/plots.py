@@ -24,16 +24,20 @@ def _ticks(top: float, count: int = 5) -> list[float]:
 
 
 class _Frame:
-    """Axes from (0, 0) to (`x_top`, `y_top`)."""
+    """Axes from (`x_from`, 0) to (`x_top`, `y_top`)."""
 
-    def __init__(self, x_top: float, y_top: float, *, height: int, x_unit: str, y_unit: str) -> None:
-        self._x_ticks, self._y_ticks = _ticks(x_top, 8), _ticks(y_top, 4)
-        self._x_top, self._y_top = max(x_top, 1e-9), self._y_ticks[-1]
+    def __init__(
+        self, x_top: float, y_top: float, *, height: int, x_unit: str, y_unit: str, x_from: float = 0.0
+    ) -> None:
+        self._x_ticks = [x_from + tick for tick in _ticks(x_top - x_from, 8)]
+        self._y_ticks = _ticks(y_top, 4)
+        self._x_from, self._x_span = x_from, max(x_top - x_from, 1e-9)
+        self._y_top = self._y_ticks[-1]
         self._height, self._x_unit, self._y_unit = height, x_unit, y_unit
         self.parts: list[str] = []
 
     def x(self, value: float) -> float:
-        return round(LEFT + value / self._x_top * (WIDTH - LEFT - RIGHT), 1)
+        return round(LEFT + (value - self._x_from) / self._x_span * (WIDTH - LEFT - RIGHT), 1)
 
     def y(self, value: float) -> float:
         return round(self._height - BOTTOM - value / self._y_top * (self._height - TOP - BOTTOM), 1)
@@ -45,7 +49,7 @@ class _Frame:
             at = self.y(tick)
             axes.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>')
             axes.append(f'<text class="tick" x="{LEFT - 6}" y="{at + 4}" text-anchor="end">{tick:g}</text>')
-        for tick in (tick for tick in self._x_ticks if tick <= self._x_top * 1.001):
+        for tick in (tick for tick in self._x_ticks if tick <= self._x_from + self._x_span * 1.001):
             axes.append(
                 f'<text class="tick" x="{self.x(tick)}" y="{self._height - BOTTOM + 16}" text-anchor="middle">'
                 f"{tick:g}</text>"
@@ -95,14 +99,16 @@ def response_over_time(points: Sequence[Point], duration_s: float) -> str:
 def response_distribution(values: Sequence[float]) -> str:
     """Bars of how many responses took so long, with p50 and p95 marked. Values beyond twice p99 are in the last bar."""
     ordered = sorted(values)
-    top = min(ordered[-1], 2 * percentile(ordered, 0.99)) or 1.0
+    first = 50.0 * math.floor(max(0.0, ordered[0]) / 50)
+    step = max(1.0, (min(ordered[-1], 2 * percentile(ordered, 0.99)) - first) / BUCKETS)
     counts = [0] * BUCKETS
     for value in ordered:
-        counts[max(0, min(BUCKETS - 1, int(value / top * BUCKETS)))] += 1
-    frame = _Frame(top, max(counts), height=220, x_unit="response, ms", y_unit="turns")
+        counts[max(0, min(BUCKETS - 1, int((value - first) / step)))] += 1
+    top = first + (BUCKETS + 1) * step
+    frame = _Frame(top, max(counts), height=230, x_unit="response, ms", y_unit="turns", x_from=first)
     for number, count in enumerate(counts):
         if count:
-            left, right = frame.x(number * top / BUCKETS) + 1, frame.x((number + 1) * top / BUCKETS) - 1
+            left, right = frame.x(first + number * step) + 1, frame.x(first + (number + 1) * step) - 1
             frame.parts.append(
                 f'<rect class="bar" x="{left}" y="{frame.y(count)}" width="{max(1.0, right - left):.1f}" '
                 f'height="{frame.y(0) - frame.y(count):.1f}"><title>{count} turns</title></rect>'
@@ -110,7 +116,7 @@ def response_distribution(values: Sequence[float]) -> str:
     for share, kind in ((0.5, "p50"), (0.95, "p95")):
         at = frame.x(min(top, percentile(ordered, share)))
         frame.parts.append(f'<line class="{kind}" x1="{at}" x2="{at}" y1="{TOP}" y2="{frame.y(0)}"/>')
-        frame.parts.append(f'<text class="mark" x="{at + 4}" y="{TOP + (10 if kind == "p50" else 24)}">{kind}</text>')
+        frame.parts.append(f'<text class="mark" x="{at}" y="{TOP - 3}" text-anchor="middle">{kind}</text>')
     return frame.svg("Distribution of response times")
 
 

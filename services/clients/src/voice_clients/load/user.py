@@ -137,11 +137,12 @@ class User:
         turns, interrupting = 0, False
         while not self._finishing.is_set() and turns < (scenario.turns_per_call or turns + 1):
             turns += 1
-            interrupting = await self._turn(phone, interrupting=interrupting)
+            last = turns == scenario.turns_per_call
+            interrupting = await self._turn(phone, interrupting=interrupting, last=last)
             if not interrupting:
                 await self._idle(self._random.uniform(*scenario.think_s))
 
-    async def _turn(self, phone: Phone, *, interrupting: bool) -> bool:
+    async def _turn(self, phone: Phone, *, interrupting: bool, last: bool) -> bool:
         """Say something and hear the answer. Returns whether the answer is to be spoken over. Raises CallOverError."""
         turn = TurnRecord(interrupting)
         self._records.turns.append(turn)
@@ -151,7 +152,8 @@ class User:
         try:
             await phone.say(utterance, turn, timeout_s=utterance.seconds + timeout_s)
             await phone.until(lambda: turn.first_audio_ns > 0 or turn.ended, timeout_s)
-            if turn.first_audio_ns and not turn.error and self._random.random() < self._scenario.interrupt_share:
+            will = not last and self._random.random() < self._scenario.interrupt_share
+            if will and turn.first_audio_ns and not turn.error:
                 await self._idle(self._random.uniform(*HEARD_BEFORE_INTERRUPTION_S))
                 if phone.speaking and not self._finishing.is_set():
                     turn.outcome = Outcome.ANSWERED
@@ -167,7 +169,7 @@ class User:
             self._not_answered(turn, turn.error)
             return False
         turn.outcome = Outcome.ANSWERED
-        await self._idle((phone.speaker.silent_at_ns() - time.monotonic_ns()) / 1e9)  # hear it to its end
+        await asyncio.sleep(max(0.0, (phone.speaker.silent_at_ns() - time.monotonic_ns()) / 1e9))  # hear it to its end
         return False
 
     def _not_answered(self, turn: TurnRecord, reason: str) -> None:
