@@ -79,11 +79,18 @@ def _add_call(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_timings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timings", choices=["bars", "line", "off"], default="bars", help="where the time of each turn went (bars)"
+    )
+
+
 def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="WAV (any kind), FLAC or Ogg; several are several turns"
     )
     _add_call(parser)
+    _add_timings(parser)
     parser.add_argument("--fast", action="store_true", help="send as fast as the gateway reads, not in real time")
     parser.add_argument(
         "--out", type=Path, default=Path("answer.wav"), metavar="FILE", help="where the answer goes (answer.wav)"
@@ -102,6 +109,7 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
 def _add_talk(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"{TALK_KEYS}; {EPILOG}"
     _add_call(parser)
+    _add_timings(parser)
     parser.add_argument(
         "--input", metavar="DEVICE", help="microphone: number or part of its name (see `voice devices`)"
     )
@@ -143,7 +151,7 @@ def _session_of(arguments: argparse.Namespace) -> str:
 
 async def _say(arguments: argparse.Namespace) -> int:
     from voice_clients import say  # noqa: PLC0415 - each command loads what it needs
-    from voice_clients.view import open_view  # noqa: PLC0415
+    from voice_clients.view import Timings, open_view  # noqa: PLC0415
 
     target, security = _target_of(arguments), security_of(arguments)
     if arguments.timeout <= 0:
@@ -167,7 +175,7 @@ async def _say(arguments: argparse.Namespace) -> int:
         as_json=arguments.as_json,
         answer_timeout_s=arguments.timeout,
     )
-    view = open_view(quiet=arguments.as_json)
+    view = open_view(quiet=arguments.as_json, timings=Timings(arguments.timings))
     try:
         return await say.say(options, recordings, view)
     finally:
@@ -176,7 +184,7 @@ async def _say(arguments: argparse.Namespace) -> int:
 
 async def _talk(arguments: argparse.Namespace) -> int:
     from voice_clients import talk  # noqa: PLC0415
-    from voice_clients.view import PlainView, open_view  # noqa: PLC0415
+    from voice_clients.view import PlainView, Timings, open_view  # noqa: PLC0415
     from voice_clients.webrtc_audio import EchoCancellation  # noqa: PLC0415
 
     options = talk.TalkOptions(
@@ -198,7 +206,9 @@ async def _talk(arguments: argparse.Namespace) -> int:
         echo_cancellation=EchoCancellation(arguments.echo_cancellation),
         noise_suppression=arguments.noise_suppression == "on",
     )
-    view = PlainView() if arguments.text else open_view()  # a live region would overwrite the line being typed
+    timings = Timings(arguments.timings)
+    # A live region would overwrite the line being typed.
+    view = PlainView(timings=timings) if arguments.text else open_view(timings=timings)
     try:
         return await talk.Talk(options, view).run()
     finally:

@@ -38,6 +38,16 @@ def waterfall(stages: Sequence[Stage], *, width: int = 72, ascii_only: bool = Fa
     return lines
 
 
+def in_one_line(stages: Sequence[Stage]) -> str:
+    """When each stage ended, in the order of their ends: `endpoint 312 > llm first token 340 > first phrase 462 ms`.
+
+    Ends are told and not lengths: stages overlap, and the last end is the wait.
+    """
+    ends = sorted(((_words(stage.name), stage.end_ms) for stage in stages), key=lambda end: end[1])
+    told = [f"{name} {at_ms:.0f}" for name, at_ms in ends]
+    return f"{' > '.join(told)} ms" if told else ""
+
+
 def _words(name: str) -> str:
     return name.replace("_", " ")
 

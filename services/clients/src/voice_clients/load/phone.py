@@ -115,6 +115,8 @@ class Phone:
                 if self._acks and now_s >= ack_s:
                     ack_s = now_s + ACK_EVERY_S
                     await self._acknowledge()
+            if self._acks:
+                await self._acknowledge()
 
     async def _send_chunk(self) -> None:
         if not self._speech:
