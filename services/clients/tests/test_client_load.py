@@ -147,7 +147,7 @@ async def test_ctrl_c_writes_the_report_of_what_was_measured(tmp_path: Path) -> 
     assert process.returncode == 130
     assert ", ended early" in out.decode()
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["interrupted"] is True
+    assert report["run"]["interrupted"] is True
     assert report["turns"]["answered"] >= 2
     assert (report["turns"]["failed"], report["errors"]) == (0, {})
     assert (tmp_path / "report.html").exists()

@@ -61,7 +61,7 @@ def _judge(report: Report) -> int:
             _complain(sentence(judgement))
     if not report.valid:
         _complain(f"The run is not valid: {report.generator.invalid_because}.")
-    if report.interrupted:
+    if report.run.interrupted:
         return INTERRUPTED
     # A generator that was late cannot tell whether thresholds were kept.
     failed = any(item.crossed for item in report.thresholds) or (bool(report.thresholds) and not report.valid)
@@ -100,14 +100,14 @@ def _complain(text: str) -> None:
 
 def summary(report: Report) -> list[str]:
     """The run in a few lines."""
-    scenario, calls, turns, gaps, own = report.scenario, report.calls, report.turns, report.gaps, report.generator
-    early = ", ended early" if report.interrupted else ""
+    run, calls, turns, gaps, own = report.run, report.calls, report.turns, report.gaps, report.generator
+    early = ", ended early" if run.interrupted else ""
     ends = f"{calls.ended_well} ended well, {calls.refused} refused, {calls.broken} broken"
     lost = f"{turns.failed} failed, {turns.lost} lost, {turns.cut_in} cut short"
     obeyed = f"{turns.interruptions_obeyed} of {turns.interrupting} interruptions obeyed"
     silences = f"{gaps.gaps} gaps in {gaps.answers_with_gaps} of {gaps.answers} answers"
     lines = [
-        f"scenario   {scenario.name}: {scenario.users} users, {report.duration_s:.0f} s at {report.target}{early}",
+        f"scenario   {run.scenario.name}: {run.scenario.users} users, {run.duration_s:.0f} s at {run.target}{early}",
         f"calls      {calls.dialled} dialled, {ends}, {calls.most_up} at once at most",
         f"turns      {turns.answered} answered, {lost}, {obeyed}",
         f"response   {_words(report.response_ms)}; last speech sample sent to first answer audio received",

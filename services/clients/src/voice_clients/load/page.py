@@ -39,19 +39,19 @@ polyline.p50 { stroke: var(--first); } line.p50 { stroke: var(--ink); stroke-wid
 
 def page(report: Report) -> str:
     """The whole document."""
-    scenario = report.scenario
+    run, scenario = report.run, report.run.scenario
     title = f"voice load: {scenario.name}, {scenario.users} {'call' if scenario.users == 1 else 'calls'}"
     think = f"{scenario.think_s[0]:g} to {scenario.think_s[1]:g} s"
     audio = f"chunks of {scenario.chunk_ms} ms, {100 * scenario.interrupt_share:g} % of answers interrupted"
-    early = ", ended early by a signal" if report.interrupted else ""
+    early = ", ended early by a signal" if run.interrupted else ""
     body = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="soft">{escape(report.target)}, {escape(report.started_at)}, {report.duration_s:.0f} s{early}.</p>',
+        f'<p class="soft">{escape(run.target)}, {escape(run.started_at)}, {run.duration_s:.0f} s{early}.</p>',
         f'<p class="soft">Ramp {scenario.ramp_s:g} s, think time {think}, {audio}.</p>',
         _verdict(report),
         _tiles(report),
         _response(report),
-        _section("Calls up", plots.calls_up(report.series.calls_up, report.duration_s), "Once a second."),
+        _section("Calls up", plots.calls_up(report.series.calls_up, report.run.duration_s), "Once a second."),
         _stages(report),
         _errors(report),
         _thresholds(report),
@@ -105,7 +105,7 @@ def _response(report: Report) -> str:
         return "<h2>Response time</h2><p>No turn was answered.</p>"
     over_time = _section(
         "Response time",
-        plots.response_over_time(responses, report.duration_s),
+        plots.response_over_time(responses, report.run.duration_s),
         "From the last speech sample sent to the first answer audio received. Each dot is a turn; solid p50, dashed "
         "p95 of each fortieth of the run.",
     )

@@ -14,6 +14,7 @@ from voice_clients.events import (
     Ended,
     Event,
     EventKind,
+    GoAway,
     Latency,
     Playback,
     PlaybackAction,
@@ -42,6 +43,8 @@ class Phone:
         self.speaker = Loudspeaker(rate_hz)
         self.greeted_ns = 0
         """When the gateway said anything for the first time; 0 before that."""
+        self.going_away = False
+        """The gateway asked for calls to end."""
         self._call = call
         self._chunk_s = chunk_ms / 1000
         self._silence = bytes(2 * (rate_hz * chunk_ms // 1000))
@@ -158,6 +161,8 @@ class Phone:
                 self._take_server_event(event)
             case Latency():
                 self._take_report(event)
+            case GoAway():
+                self.going_away = True
             case Session():
                 pass
             case Ended():
@@ -175,7 +180,8 @@ class Phone:
         if turn is None or (event.turn and event.turn <= turn.server_turn and not turn.first_audio_ns):
             return  # still the answer that was there before the caller spoke
         if not turn.speech_end_ns:
-            if turn.speech_start_ns:
+            # Without numbers, audio during an interruption may be of the answer that it interrupts.
+            if turn.speech_start_ns and (event.turn or not turn.interrupting):
                 turn.cut_in = True
             return
         if not turn.first_audio_ns:

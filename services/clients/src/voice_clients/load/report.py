@@ -109,9 +109,9 @@ class Judgement:
     crossed: bool
 
 
-@dataclass(slots=True)
-class Report:
-    """A run."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was run."""
 
     target: str
     scenario: Scenario
@@ -120,6 +120,13 @@ class Report:
     duration_s: float
     interrupted: bool
     """By a signal, before its time."""
+
+
+@dataclass(slots=True)
+class Report:
+    """A run and its figures."""
+
+    run: Run
     generator: Generator
     calls: CallCounts
     turns: TurnCounts
@@ -163,12 +170,9 @@ def make_report(
         return round((now_ns - records.began_ns) / 1e9, 2)
 
     calls = records.calls
+    run = Run(target, scenario, started_at, at_s(ended_ns), interrupted)
     return Report(
-        target=target,
-        scenario=scenario,
-        started_at=started_at,
-        duration_s=at_s(ended_ns),
-        interrupted=interrupted,
+        run=run,
         generator=generator,
         calls=CallCounts(calls.dialled, calls.connected, calls.ended_well, calls.refused, calls.broken, calls.most_up),
         turns=_count(turns),

@@ -135,7 +135,7 @@ class User:
         self._records.setup_ms.append((phone.greeted_ns - dialled_ns) / 1e6)
         await self._idle(self._random.uniform(*scenario.think_s))
         turns, interrupting = 0, False
-        while not self._finishing.is_set() and turns < (scenario.turns_per_call or turns + 1):
+        while not (self._finishing.is_set() or phone.going_away or turns >= (scenario.turns_per_call or turns + 1)):
             turns += 1
             last = turns == scenario.turns_per_call
             interrupting = await self._turn(phone, interrupting=interrupting, last=last)
