@@ -1,4 +1,4 @@
-// Calls to the gateway by k6 (0.52 or newer): each iteration is a call with one question, in real time.
+// Calls to the gateway by k6 (0.54): each iteration is a call with one question, in real time.
 //   python scripts/load/messages.py > call.json
 //   k6 run -e TARGET=127.0.0.1:50051 -e MESSAGES=$PWD/call.json --vus 5 --duration 60s scripts/load/k6.js
 // voice_response_ms: last chunk of the question sent -> first audio of the answer received.
@@ -17,7 +17,7 @@ const answered = new Rate("voice_answered");
 const failures = new Counter("voice_call_errors");
 
 const client = new grpc.Client();
-client.load([`${__ENV.PROTO_DIR || "../../proto"}`], "voice_workflow.proto");
+client.load([], __ENV.PROTO || "../../proto/voice_workflow.proto");
 
 export const options = {
   thresholds: { voice_response_ms: ["p(95)<1500"], voice_answered: ["rate>0.99"] },

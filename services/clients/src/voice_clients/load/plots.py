@@ -10,7 +10,7 @@ from html import escape
 from voice_clients.load.report import StageFigures
 from voice_clients.load.statistics import percentile
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 720, 56, 16, 14, 34
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 720, 56, 16, 28, 34
 BUCKETS = 40
 Point = tuple[float, float]
 
@@ -57,7 +57,7 @@ class _Frame:
         middle = (LEFT + WIDTH - RIGHT) / 2
         axes.append(
             f'<text class="unit" x="{middle}" y="{self._height - 3}" text-anchor="middle">{escape(self._x_unit)}</text>'
-            f'<text class="unit" x="{LEFT + 4}" y="{TOP - 3}">{escape(self._y_unit)}</text>'
+            f'<text class="unit" x="4" y="{TOP - 16}">{escape(self._y_unit)}</text>'
         )
         return _svg(label, self._height, [*axes, *self.parts])
 
