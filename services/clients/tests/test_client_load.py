@@ -34,7 +34,9 @@ def document(done: Finished) -> dict[str, Any]:
 
 async def test_callers_speak_hear_hang_up_and_call_again(tmp_path: Path) -> None:
     gateway = FakeGateway()
-    done = await load(tmp_path, gateway, "--turns", "2", "--report", "deep/report", "--fail-over", "error_share=0")
+    done = await load(
+        tmp_path, gateway, "--turns", "2", "--duration", "4", "--report", "deep/report", "--fail-over", "error_share=0"
+    )
     assert done.status == 0, done
     lines = {line.split()[0]: line for line in done.out.splitlines()}
     assert lines["scenario"].startswith("scenario   custom: 3 users, ")
@@ -57,7 +59,7 @@ async def test_callers_speak_hear_hang_up_and_call_again(tmp_path: Path) -> None
     assert gateway.heard.half_closes == calls["dialled"]
     assert (2, 3200) in gateway.heard.acks, "all of a second answer was heard"
     assert "Where the time went" in (tmp_path / "deep/report/report.html").read_text()
-    assert done.err.splitlines()[0].startswith("   0/2 s  ")
+    assert done.err.splitlines()[0].startswith("   0/4 s  ")
     assert "\x1b" not in done.err
 
 
@@ -87,15 +89,29 @@ async def test_a_generator_that_is_late_keeps_no_threshold(tmp_path: Path) -> No
     assert done.err.startswith("voice: The run is not valid: the generator was overloaded")
 
 
-async def test_refused_calls_are_counted_and_tried_again_when_the_gateway_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("retry_after_ms", [60_000, 200])
+async def test_refused_calls_are_counted_and_made_again_when_the_gateway_said(
+    retry_after_ms: int, tmp_path: Path
+) -> None:
     gateway = FakeGateway()
     gateway.script.refuse = grpc.StatusCode.RESOURCE_EXHAUSTED
-    gateway.script.retry_after_ms = 2000
+    gateway.script.retry_after_ms = retry_after_ms
     done = await load(tmp_path, gateway, "--json", "--quiet", "--fail-over", "refused_share=0.5")
     report = document(done)
     assert (done.status, report["calls"]["connected"], report["turns"]["spoken"]) == (1, 0, 0)
-    assert report["calls"]["refused"] == report["calls"]["dialled"] == 6
-    assert report["errors"] == {"GATEWAY_FULL": 6}
+    dialled = report["calls"]["dialled"]
+    assert dialled == 3 if retry_after_ms == 60_000 else dialled > 3
+    assert report["calls"]["refused"] == dialled
+    assert report["errors"] == {"GATEWAY_FULL": dialled}
+
+
+async def test_a_gateway_that_is_about_to_stop_is_left_after_the_turn(tmp_path: Path) -> None:
+    gateway = FakeGateway()
+    gateway.script.go_away = True
+    report = document(await load(tmp_path, gateway, "--json", "--quiet", "--duration", "4"))
+    assert report["calls"]["dialled"] > 3
+    assert report["calls"]["broken"] == 0
+    assert report["turns"]["answered"] == report["turns"]["spoken"] <= report["calls"]["dialled"]
 
 
 @pytest.mark.parametrize(
