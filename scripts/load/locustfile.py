@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import grpc
 from grpc.experimental import gevent as grpc_gevent
-from locust import User, between, events, task
+from locust import User, between, events, task  # type: ignore[import-not-found] # no dependency of ours
 
 from voice_clients.load.speech import read_pool
 from voice_contracts import voice_workflow_pb2 as pb
@@ -28,7 +28,7 @@ POOL = read_pool([], RATE_HZ, CHUNK_MS)
 SILENCE = bytes(2 * RATE_HZ * CHUNK_MS // 1000)
 
 
-class Caller(User):
+class Caller(User):  # type: ignore[misc]
     """One call for the whole run."""
 
     wait_time = between(0.5, 1.5)
@@ -59,14 +59,16 @@ class Caller(User):
             yield pb.ClientMessage(audio_chunk=self.speech.get())
             self.last_sent_s = time.monotonic()
 
-    @task
+    @task  # type: ignore[untyped-decorator]
     def ask(self) -> None:
         """One turn."""
         utterance = POOL[self.asked % len(POOL)]
         self.asked += 1
         for chunk in utterance.chunks:
             self.speech.put(chunk)
-        begun_s, response_ms, error, size = time.monotonic(), None, None, 0
+        begun_s, size = time.monotonic(), 0
+        response_ms: float | None = None
+        error: Exception | None = None
         try:
             for message in self.call:
                 size += len(message.audio_chunk)

@@ -233,6 +233,7 @@ REPORT = Latency(
         Stage("endpoint", 0, 210),
         Stage("llm_total", 100, 390),
         Stage("first_audio_sent", 340, 342),
+        Stage("first_audio_played", 342, 371),
         Stage("answer", 342, 900),
     ),
     "complete",
@@ -255,7 +256,8 @@ def told(events: list[CallEvent], timings: Timings, capsys: pytest.CaptureFixtur
 def test_the_latency_of_a_turn_fits_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     *turn, listening = turn_events(1, 0)
     assert told([*turn, REPORT, listening], Timings.LINE, capsys)[-1] == (
-        "turn 1: endpoint 210 > first audio sent 342 > llm total 390 ms, endpoint by complete; "
+        "turn 1: endpoint 210 > first audio sent 342 > first audio played 371 > llm total 390 ms, "
+        "endpoint by complete; "
         "here: received 350, played 390 ms after the end of speech"
     )
     assert told([*turn, listening], Timings.LINE, capsys)[-1] == (

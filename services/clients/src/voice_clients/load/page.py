@@ -6,7 +6,7 @@ from html import escape
 from voice_clients.load import plots
 from voice_clients.load.report import Report
 from voice_clients.load.statistics import Distribution
-from voice_clients.waterfall import FIRST_AUDIO
+from voice_clients.waterfall import FIRST_AUDIO, WAITED_FOR
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --card: #f6f7f9; --ink: #1b1f24; --soft: #5c6670; --rule: #dfe3e8;
@@ -118,9 +118,7 @@ def _response(report: Report) -> str:
 def _stages(report: Report) -> str:
     ends = [stage.end_p50_ms for stage in report.stages if stage.stage == FIRST_AUDIO]
     # What begins once audio is on its way, such as the answer itself, takes seconds and would hide what comes before.
-    stages = [
-        stage for stage in report.stages if not ends or stage.start_p50_ms < ends[0] or stage.stage == FIRST_AUDIO
-    ]
+    stages = [stage for stage in report.stages if not ends or stage.start_p50_ms < ends[0] or stage.stage in WAITED_FOR]
     stages = [stage for stage in stages if not ends or stage.end_p50_ms <= 3 * max(ends[0], 1.0)]
     if not stages:
         return "<h2>Where the time went</h2><p>The gateway sent no latency report.</p>"
