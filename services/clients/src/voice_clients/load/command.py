@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -37,6 +38,8 @@ def load(arguments: argparse.Namespace, target: str, security: Security) -> int:
         capabilities=LEGACY if arguments.legacy else MODERN,
     )
     line = Line(target, security, arguments.api_key, config)
+    gc.collect()
+    gc.freeze()  # a full collection over all that was imported takes tens of ms, and callers would be late by them
     progress = Progress(None if arguments.quiet else sys.stderr)
     try:
         report = asyncio.run(run_load(LoadOptions(scenario, line, pool, arguments.max_lag_ms), progress))
