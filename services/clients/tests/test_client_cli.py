@@ -78,6 +78,20 @@ async def test_say_fast_is_the_file_client_of_the_first_contract(tmp_path: Path)
     assert answer_of(tmp_path / "answer.wav") == tone(0.02, 44_100) * ANSWER_CHUNKS
 
 
+async def test_say_tells_the_timings_of_each_turn_in_a_line(tmp_path: Path) -> None:
+    files = [str(write_question(tmp_path)), str(write_question(tmp_path, "second.wav"))]
+    async with serving(FakeGateway()) as target:
+        done = await run_voice(tmp_path, "say", *files, "--timings", "line", "--target", target)
+        off = await run_voice(tmp_path, "say", files[0], "--timings", "off", "--target", target)
+        as_json = await run_voice(tmp_path, "say", *files, "--json", "--target", target)
+    lines = [line for line in done.out.splitlines() if line.startswith("turn ")]
+    told = "endpoint 200 > llm first token 320 > tts first audio 400 ms, endpoint by silence; here: "
+    assert [line.partition("received ")[0] for line in lines] == [f"turn {number}: {told}" for number in (1, 2)]
+    assert (off.status, "endpoint" in off.out) == (0, False)
+    for turn in json.loads(as_json.out)["turns"]:
+        assert turn["played_ms"] >= turn["response_ms"] > 0
+
+
 async def test_say_json_is_one_document(tmp_path: Path) -> None:
     async with serving(FakeGateway()) as target:
         done = await run_voice(tmp_path, "say", str(write_question(tmp_path)), "--json", "--fast", "--target", target)

@@ -22,8 +22,8 @@ from voice_clients.events import (
     Stage,
     Transcript,
 )
-from voice_clients.view import LiveView, PlainView, meter
-from voice_clients.waterfall import until_first_audio, waterfall
+from voice_clients.view import LiveView, PlainView, Timings, meter
+from voice_clients.waterfall import in_one_line, until_first_audio, waterfall
 
 MS = 1_000_000
 
@@ -97,7 +97,7 @@ def test_a_flushed_answer_is_told_as_interrupted() -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_an_answer_that_goes_on_after_a_flush_was_only_paused(number: int, capsys: pytest.CaptureFixture[str]) -> None:
-    conversation, view = Conversation(), PlainView(latency=False)
+    conversation, view = Conversation(), PlainView(timings=Timings.OFF)
 
     def take(event: CallEvent) -> State:
         conversation.apply(event)
@@ -224,6 +224,63 @@ def test_plain_lines_tell_a_turn_once(capsys: pytest.CaptureFixture[str]) -> Non
     assert lines[4] == "latency of turn 1, 0 = final transcript (as measured here)"
     assert lines[-1] == "  first audio of the answer reached this client 200 ms after the final transcript"
     assert len(lines) == 8
+
+
+REPORT = Latency(
+    901 * MS,
+    1,
+    (
+        Stage("endpoint", 0, 210),
+        Stage("llm_total", 100, 390),
+        Stage("first_audio_sent", 340, 342),
+        Stage("first_audio_played", 342, 371),
+        Stage("answer", 342, 900),
+    ),
+    "complete",
+)
+
+
+def told(events: list[CallEvent], timings: Timings, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What is printed of a spoken turn whose first audio is played 40 ms after it came."""
+    conversation, view = Conversation(), PlainView(timings=timings)
+    conversation.speech_ended(150 * MS)
+    for event in events:
+        conversation.apply(event)
+        if isinstance(event, AnswerAudio):
+            conversation.played(event.generation, event.at_ns + 40 * MS)
+        view.show(event, conversation)
+    view.close()
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_latency_of_a_turn_fits_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    *turn, listening = turn_events(1, 0)
+    assert told([*turn, REPORT, listening], Timings.LINE, capsys)[-1] == (
+        "turn 1: endpoint 210 > first audio sent 342 > first audio played 371 > llm total 390 ms, "
+        "endpoint by complete; "
+        "here: received 350, played 390 ms after the end of speech"
+    )
+    assert told([*turn, listening], Timings.LINE, capsys)[-1] == (
+        "turn 1: final transcript 150 > first answer text 270 > first answer audio 350 ms (measured here); "
+        "here: received 350, played 390 ms after the end of speech"
+    )
+    assert told([*turn, REPORT, listening], Timings.BARS, capsys)[-1] == (
+        "  first audio of the answer reached this client 350 ms after the end of speech; it was played at 390 ms"
+    )
+    assert told([*turn, REPORT, listening], Timings.OFF, capsys)[-1] == "assistant: It is late."
+    assert in_one_line([]) == ""
+
+
+def test_what_is_played_belongs_to_the_turn_of_its_generation() -> None:
+    conversation = Conversation()
+    for number in (1, 2):
+        conversation.speech_ended(number * 10_000 * MS)
+        for event in turn_events(number, number * 10_000):
+            conversation.apply(event)
+    conversation.played(2, 20_600 * MS)
+    conversation.played(7, 20_700 * MS)
+    conversation.played(2, 20_800 * MS)
+    assert [turn.played_ms() for turn in conversation.told_turns()] == [None, 600.0]
 
 
 def test_the_live_view_keeps_what_is_finished_and_leaves_the_cursor_visible() -> None:

@@ -5,6 +5,7 @@ import contextlib
 import ctypes.util
 import os
 import pty
+import re
 import shutil
 import signal
 import sys
@@ -196,6 +197,26 @@ async def test_a_spoken_question_is_answered_from_the_loudspeaker(sound_server: 
     assert any(line.startswith("assistant: You said hello. Nice.") for line in lines)
     counts = [samples for generation, samples in gateway.heard.acks if generation == 1]
     assert counts == sorted(counts)
+
+
+@pytest.mark.edge
+async def test_the_timings_of_a_turn_tell_when_the_loudspeaker_began(sound_server: SoundServer, tmp_path: Path) -> None:
+    gateway = FakeGateway()
+    gateway.script.pause_after_chunks = 4  # it waits until those are played: only then the turn ends and is told
+    arguments = ("--timings", "line")
+    async with serving(gateway) as target, _talking(sound_server, "--target", target, *arguments) as process:
+        assert process.stdout is not None
+        await _lines_until(process.stdout, "call call-1")
+        await sound_server.play(write_question(tmp_path))
+        line = (await _lines_until(process.stdout, "turn 1: "))[-1]
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+    assert line.startswith(
+        "turn 1: endpoint 200 > llm first token 320 > tts first audio 400 ms, endpoint by silence; here: "
+    )
+    found = re.search(r"received (\d+), played (\d+) ms after the final transcript$", line)
+    assert found is not None, line
+    assert int(found[2]) >= int(found[1])
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from voice_clients.caller import CallConfig, Overrides
 from voice_clients.channel import DEFAULT_TARGET, TARGET_VARIABLE, Security, default_target, parse_target, read_ca
 from voice_clients.errors import BadInputError, VoiceError
 from voice_clients.installed import RUNS, add_installed
+from voice_clients.load.arguments import add_load_arguments
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -38,6 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="is the gateway there, healthy, and how are its backends", epilog=EPILOG)
     _add_target(check)
     check.add_argument("--json", action="store_true", dest="as_json", help="one JSON document on stdout")
+    load = commands.add_parser("load", help="many callers at once, and a report of how they were served", epilog=EPILOG)
+    load.add_argument(
+        "target", nargs="?", metavar="TARGET", help=f"host:port (${TARGET_VARIABLE}, else {DEFAULT_TARGET})"
+    )
+    _add_access(load)
+    add_load_arguments(load)
     add_installed(commands)
     return parser
 
@@ -49,6 +56,10 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help=f"where the gateway is (${TARGET_VARIABLE}, else {DEFAULT_TARGET})",
     )
+    _add_access(parser)
+
+
+def _add_access(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls", action="store_true", help="speak TLS to it")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="trust this PEM certificate authority (implies --tls)")
     parser.add_argument(
@@ -68,11 +79,18 @@ def _add_call(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_timings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timings", choices=["bars", "line", "off"], default="bars", help="where the time of each turn went (bars)"
+    )
+
+
 def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="WAV (any kind), FLAC or Ogg; several are several turns"
     )
     _add_call(parser)
+    _add_timings(parser)
     parser.add_argument("--fast", action="store_true", help="send as fast as the gateway reads, not in real time")
     parser.add_argument(
         "--out", type=Path, default=Path("answer.wav"), metavar="FILE", help="where the answer goes (answer.wav)"
@@ -91,6 +109,7 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
 def _add_talk(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"{TALK_KEYS}; {EPILOG}"
     _add_call(parser)
+    _add_timings(parser)
     parser.add_argument(
         "--input", metavar="DEVICE", help="microphone: number or part of its name (see `voice devices`)"
     )
@@ -132,7 +151,7 @@ def _session_of(arguments: argparse.Namespace) -> str:
 
 async def _say(arguments: argparse.Namespace) -> int:
     from voice_clients import say  # noqa: PLC0415 - each command loads what it needs
-    from voice_clients.view import open_view  # noqa: PLC0415
+    from voice_clients.view import Timings, open_view  # noqa: PLC0415
 
     target, security = _target_of(arguments), security_of(arguments)
     if arguments.timeout <= 0:
@@ -156,7 +175,7 @@ async def _say(arguments: argparse.Namespace) -> int:
         as_json=arguments.as_json,
         answer_timeout_s=arguments.timeout,
     )
-    view = open_view(quiet=arguments.as_json)
+    view = open_view(quiet=arguments.as_json, timings=Timings(arguments.timings))
     try:
         return await say.say(options, recordings, view)
     finally:
@@ -165,7 +184,7 @@ async def _say(arguments: argparse.Namespace) -> int:
 
 async def _talk(arguments: argparse.Namespace) -> int:
     from voice_clients import talk  # noqa: PLC0415
-    from voice_clients.view import PlainView, open_view  # noqa: PLC0415
+    from voice_clients.view import PlainView, Timings, open_view  # noqa: PLC0415
     from voice_clients.webrtc_audio import EchoCancellation  # noqa: PLC0415
 
     options = talk.TalkOptions(
@@ -187,7 +206,9 @@ async def _talk(arguments: argparse.Namespace) -> int:
         echo_cancellation=EchoCancellation(arguments.echo_cancellation),
         noise_suppression=arguments.noise_suppression == "on",
     )
-    view = PlainView() if arguments.text else open_view()  # a live region would overwrite the line being typed
+    timings = Timings(arguments.timings)
+    # A live region would overwrite the line being typed.
+    view = PlainView(timings=timings) if arguments.text else open_view(timings=timings)
     try:
         return await talk.Talk(options, view).run()
     finally:
@@ -217,6 +238,10 @@ def _run_command(arguments: argparse.Namespace) -> int:
             return show_devices(as_json=arguments.as_json)
         case "check":
             return asyncio.run(_check(arguments))
+        case "load":
+            from voice_clients.load.command import load  # noqa: PLC0415
+
+            return load(arguments, _target_of(arguments), security_of(arguments))
         case _:
             raise AssertionError(arguments.command)
 

@@ -41,6 +41,7 @@ class _Moments:
     processing_ns: int | None = None
     first_text_ns: int | None = None
     first_audio_ns: int | None = None
+    first_played_ns: int | None = None
     end_ns: int | None = None
 
 
@@ -53,6 +54,8 @@ class Turn(_Moments):
     transcript: str = ""
     answer: str = ""
     answer_samples: int = 0
+    generation: int = 0
+    """Of the answer's first audio."""
     paused: bool = False
     """Speech over the answer stopped it, and it is not decided yet whether it goes on."""
     resumed: int = 0
@@ -76,6 +79,13 @@ class Turn(_Moments):
             return None
         response_ms = (self.first_audio_ns - start) / 1e6
         return response_ms if response_ms >= 0 else None
+
+    def played_ms(self) -> float | None:
+        """From the same start to the moment at which the first of the answer left for the loudspeaker."""
+        start = self.speech_end_ns if self.speech_end_ns is not None else self.final_ns
+        if start is None or self.first_played_ns is None or self.response_ms() is None:
+            return None
+        return (self.first_played_ns - start) / 1e6
 
     def stages(self) -> tuple[Stage, ...]:
         """The gateway's report; else what can be measured here."""
@@ -138,6 +148,13 @@ class Conversation:
             self._begin(self.turn.number + 1)
         self.turn.speech_end_ns = at_ns
 
+    def played(self, generation: int, at_ns: int) -> None:
+        """The first audio of a generation has left for the loudspeaker. Later ones of a turn change nothing."""
+        for turn in self.turns:
+            if turn.answer_samples and turn.generation == generation and turn.first_played_ns is None:
+                turn.first_played_ns = at_ns
+                return
+
     def _begin(self, number: int) -> Turn:
         turn = Turn(max(number, self.turns[-1].number + 1))
         self.turns.append(turn)
@@ -171,7 +188,8 @@ class Conversation:
             case AnswerAudio():
                 turn = self._turn_of(event.turn)
                 turn.answer_samples += len(event.pcm) // 2
-                turn.first_audio_ns = turn.first_audio_ns or event.at_ns
+                if turn.first_audio_ns is None:
+                    turn.first_audio_ns, turn.generation = event.at_ns, event.generation
                 self._goes_on(turn.number)
             case Event():
                 self._server_event(event)

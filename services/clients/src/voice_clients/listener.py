@@ -1,5 +1,6 @@
 """A listener without a loudspeaker: plays the answer into memory at the pace of real time, and acknowledges it."""
 
+import time
 from typing import Protocol
 
 from voice_clients.errors import CallError
@@ -41,6 +42,7 @@ class SimulatedListener:
         self._call = call
         self._acks = acks
         self._heard: list[bytes] = []
+        self._begun: list[tuple[int, int]] = []
         self._due_now = False  # the gateway waits for the count of a flushed answer
 
     @property
@@ -77,6 +79,11 @@ class SimulatedListener:
         for ack in self.playback.next_acks():
             await self._call.ack(ack.generation, ack.samples)
 
+    def take_begun(self) -> list[tuple[int, int]]:
+        """Generations whose first audio was played since the last call, each with its time.monotonic_ns()."""
+        begun, self._begun = self._begun, []
+        return begun
+
     def play_rest(self) -> None:
         """Play what is still buffered, at once."""
         self.playback.end_of_answer()
@@ -87,7 +94,10 @@ class SimulatedListener:
         available = min(samples, self.playback.buffered_samples)
         before = self.playback.played
         block = self.playback.take(samples)
-        if self.playback.played != before:
+        played = self.playback.played
+        if played != before:
+            if played.generation != before.generation or not before.samples:
+                self._begun.append((played.generation, time.monotonic_ns()))
             self._heard.append(block[: available * 2])
             self._note(before, available)
 

@@ -74,8 +74,14 @@ class _SayCall:
             self.listener.playback.sample_rate_hz = event.output_sample_rate_hz
         self.conversation.apply(event)
         self.listener.take(event)
+        self.note_played()
         self._view.show(event, self.conversation)
         self._changed.set()
+
+    def note_played(self) -> None:
+        """Tell the conversation what has begun to be heard."""
+        for generation, at_ns in self.listener.take_begun():
+            self.conversation.played(generation, at_ns)
 
     async def _speak(self) -> None:
         """Send every recording, half-close, and watch that the answer comes. The reader tells why a call ended."""
@@ -179,6 +185,7 @@ async def say(options: SayOptions, recordings: list[Recording], view: View) -> i
     turns = speaker.conversation.told_turns() if speaker is not None else []
     answer = None
     if speaker is not None:
+        speaker.note_played()  # before the rest, which is not played in real time
         speaker.listener.play_rest()
         if speaker.listener.heard:
             write_wav(options.out, speaker.listener.heard, speaker.listener.playback.sample_rate_hz)
@@ -233,7 +240,7 @@ def _report(
 
 
 def _turn_document(turn: Turn) -> dict[str, object]:
-    response_ms = turn.response_ms()
+    response_ms, played_ms = turn.response_ms(), turn.played_ms()
     return {
         "turn": turn.number,
         "transcript": turn.transcript,
@@ -244,6 +251,7 @@ def _turn_document(turn: Turn) -> dict[str, object]:
         "errors": turn.errors,
         "response_from": "end of speech" if turn.speech_end_ns is not None else "final transcript",
         "response_ms": round(response_ms, 1) if response_ms is not None else None,
+        "played_ms": round(played_ms, 1) if played_ms is not None else None,
         "endpoint_rule": turn.reported.endpoint_rule if turn.reported is not None else None,
         "stages_reported": turn.reported is not None and bool(turn.reported.stages),
         "stages": [

@@ -10,6 +10,7 @@ import math
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -242,6 +243,8 @@ class Loudspeaker:
         self.lock = threading.Lock()  # held for microseconds, by the event loop and PortAudio's thread
         self.buffer = PlaybackBuffer(rate_hz)
         self.far_end = FarEnd()
+        self.begun: list[tuple[int, int]] = []
+        """Generations that began to be played, each with its time.monotonic_ns(); touched inside the lock."""
         self._channels = _channels(device, rate_hz, for_input=False) or 1
         self._stream: Any = None  # sounddevice has no types
 
@@ -265,11 +268,22 @@ class Loudspeaker:
         """Begin anew for a new call, whose generations start over."""
         with self.lock:
             self.buffer = PlaybackBuffer(self.rate_hz)
+            self.begun.clear()
+
+    def take_begun(self) -> list[tuple[int, int]]:
+        """Generations that began to be played since the last call."""
+        with self.lock:
+            begun, self.begun = self.begun, []
+        return begun
 
     def _callback(self, out: Any, frames: int, _when: object, _status: object) -> None:
         """PortAudio's thread."""
         with self.lock:
+            before = self.buffer.played
             block = self.buffer.take(frames)
+            played = self.buffer.played
+            if played != before and (played.generation != before.generation or not before.samples):
+                self.begun.append((played.generation, time.monotonic_ns()))
         self.far_end.put(block)
         if self._channels == 2:
             block = np.repeat(np.frombuffer(block, dtype="<i2"), 2).tobytes()

@@ -233,6 +233,9 @@ class Talk:
             with self._loudspeaker.lock:
                 deliver(event, self._loudspeaker.buffer)
         self._conversation.apply(event)
+        if self._loudspeaker is not None:
+            for generation, at_ns in self._loudspeaker.take_begun():
+                self._conversation.played(generation, at_ns)
         self._view.show(event, self._conversation)
         match event:
             case Playback(action=PlaybackAction.FLUSH):

@@ -1,6 +1,8 @@
 """What a person sees of a call: plain lines, or a live region at the foot of a terminal."""
 
 import sys
+from collections.abc import Sequence
+from enum import Enum
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -8,8 +10,8 @@ from rich.live import Live
 from rich.text import Text
 
 from voice_clients.conversation import Conversation, State, Turn
-from voice_clients.events import AnswerText, CallEvent, Ended, Event, EventKind, Session, Transcript
-from voice_clients.waterfall import until_first_audio, waterfall
+from voice_clients.events import AnswerText, CallEvent, Ended, Event, EventKind, Session, Stage, Transcript
+from voice_clients.waterfall import in_one_line, until_first_audio, waterfall
 
 METER_CELLS = 20
 FOOT_LINES = 6  # kept free of the answer: what was said, the foot, and the last line of wrapping
@@ -33,14 +35,22 @@ class View(Protocol):
         """Leave the terminal as it was."""
 
 
-def open_view(*, quiet: bool = False, latency: bool = True) -> View:
+class Timings(Enum):
+    """How the latency of a turn is shown."""
+
+    BARS = "bars"
+    LINE = "line"
+    OFF = "off"
+
+
+def open_view(*, quiet: bool = False, timings: Timings = Timings.BARS) -> View:
     """A live view on a terminal, plain lines elsewhere, nothing where `quiet`."""
     console = Console(highlight=False, soft_wrap=True)
     if quiet:
         return QuietView()
     if console.is_terminal and not console.is_dumb_terminal:
-        return LiveView(Console(highlight=False), latency=latency)
-    return PlainView(latency=latency)
+        return LiveView(Console(highlight=False), timings=timings)
+    return PlainView(timings=timings)
 
 
 class QuietView:
@@ -59,11 +69,13 @@ class QuietView:
         """Nothing."""
 
 
-def _latency_lines(turn: Turn, *, width: int, ascii_only: bool) -> list[str]:
-    """A heading and the bars."""
+def _latency_lines(turn: Turn, timings: Timings, *, width: int, ascii_only: bool) -> list[str]:
+    """A heading and the bars, or all in one line."""
     stages = until_first_audio(turn.stages())
-    if not stages:
+    if not stages or timings is Timings.OFF:
         return []
+    if timings is Timings.LINE:
+        return [_latency_line(turn, stages)]
     reported = turn.reported is not None and bool(turn.reported.stages)
     source = "as the gateway reports it" if reported else "as measured here"
     start = "end of speech" if reported or turn.speech_end_ns is not None else "final transcript"
@@ -73,8 +85,23 @@ def _latency_lines(turn: Turn, *, width: int, ascii_only: bool) -> list[str]:
     response = turn.response_ms()
     if response is not None:
         since = "the end of speech" if turn.speech_end_ns is not None else "the final transcript"
-        lines.append(f"  first audio of the answer reached this client {response:.0f} ms after {since}")
+        played = turn.played_ms()
+        heard = f"; it was played at {played:.0f} ms" if played is not None else ""
+        lines.append(f"  first audio of the answer reached this client {response:.0f} ms after {since}{heard}")
     return lines
+
+
+def _latency_line(turn: Turn, stages: Sequence[Stage]) -> str:
+    """The ends of the stages by the gateway's clock, and what this client saw of them by its own."""
+    reported = turn.reported is not None and bool(turn.reported.stages)
+    rule = f", endpoint by {turn.reported.endpoint_rule}" if turn.reported and turn.reported.endpoint_rule else ""
+    told = f"turn {turn.number}: {in_one_line(stages)}{rule}{'' if reported else ' (measured here)'}"
+    response, played = turn.response_ms(), turn.played_ms()
+    if response is None:
+        return told
+    here = f"received {response:.0f}" + (f", played {played:.0f}" if played is not None else "")
+    since = "end of speech" if turn.speech_end_ns is not None else "final transcript"
+    return f"{told}; here: {here} ms after the {since}"
 
 
 def _ascii_only() -> bool:
@@ -119,8 +146,8 @@ class _Pauses:
 class PlainView:
     """One line per event that matters, flushed at once; interim transcripts are marked by dots."""
 
-    def __init__(self, *, latency: bool = True) -> None:
-        self._latency = latency
+    def __init__(self, *, timings: Timings = Timings.BARS) -> None:
+        self._timings = timings
         self._settled = _Settled()
         self._pauses = _Pauses()
         self._line_open = False
@@ -131,9 +158,8 @@ class PlainView:
             self._end_line()
             if turn.interrupted:
                 self._line("  (interrupted)")
-            if self._latency:
-                for line in _latency_lines(turn, width=PLAIN_WIDTH, ascii_only=_ascii_only()):
-                    self._line(line)
+            for line in _latency_lines(turn, self._timings, width=PLAIN_WIDTH, ascii_only=_ascii_only()):
+                self._line(line)
         if words := self._pauses.words(conversation):
             self._line(f"  {words}")
         match event:
@@ -194,9 +220,9 @@ _STATE_STYLE = {
 class LiveView:
     """What is finished scrolls up as text; what still changes lives in a region at the foot."""
 
-    def __init__(self, console: Console, *, latency: bool = True) -> None:
+    def __init__(self, console: Console, *, timings: Timings = Timings.BARS) -> None:
         self._console = console
-        self._latency = latency
+        self._timings = timings
         self._conversation: Conversation | None = None
         self._level: tuple[float, str] | None = None
         self._settled = _Settled()
@@ -222,10 +248,9 @@ class LiveView:
         """Let turns that are over scroll up."""
         for turn in self._settled.due(event, conversation):
             self._print(*_turn_lines(turn))
-            if self._latency:
-                width = min(self._console.width, 100)
-                lines = _latency_lines(turn, width=width, ascii_only=_ascii_only())
-                self._print(*(Text(line, style="dim") for line in lines))
+            width = min(self._console.width, 100)
+            lines = _latency_lines(turn, self._timings, width=width, ascii_only=_ascii_only())
+            self._print(*(Text(line, style="dim") for line in lines))
         if isinstance(event, Ended):
             for turn in conversation.told_turns():
                 if not turn.ended:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from voice_clients.events import Stage
 
-FIRST_AUDIO = "first_audio_sent"  # the stage that ends the caller's wait
+FIRST_AUDIO = "first_audio_sent"  # the stage that ends the caller's wait, as far as the gateway can tell by itself
+WAITED_FOR = frozenset({FIRST_AUDIO, "first_audio_played"})  # the second is known from acknowledgements
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -15,7 +16,7 @@ def until_first_audio(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     Seconds of speaking would squeeze the milliseconds before them into nothing.
     """
     ends = [stage.end_ms for stage in stages if stage.name == FIRST_AUDIO]
-    return tuple(stage for stage in stages if not ends or stage.start_ms < ends[0] or stage.name == FIRST_AUDIO)
+    return tuple(stage for stage in stages if not ends or stage.start_ms < ends[0] or stage.name in WAITED_FOR)
 
 
 def waterfall(stages: Sequence[Stage], *, width: int = 72, ascii_only: bool = False) -> list[str]:
@@ -36,6 +37,16 @@ def waterfall(stages: Sequence[Stage], *, width: int = 72, ascii_only: bool = Fa
         bar = _bar(stage, first, per_cell, bar_width, ascii_only=ascii_only)
         lines.append(f"{_words(stage.name):<{name_width}}  {bar}  {_interval(stage):>{label_width}}")
     return lines
+
+
+def in_one_line(stages: Sequence[Stage]) -> str:
+    """When each stage ended, in the order of their ends: `endpoint 312 > llm first token 340 > first phrase 462 ms`.
+
+    Ends are told and not lengths: stages overlap, and the last end is the wait.
+    """
+    ends = sorted(((_words(stage.name), stage.end_ms) for stage in stages), key=lambda end: end[1])
+    told = [f"{name} {at_ms:.0f}" for name, at_ms in ends]
+    return f"{' > '.join(told)} ms" if told else ""
 
 
 def _words(name: str) -> str:

@@ -48,6 +48,7 @@ class Script:
     stall: bool = False  # never sends anything
     error_event: str = ""  # in place of an answer
     report: bool = True
+    go_away: bool = False  # after each turn
     flush_after_chunks: int | None = None  # interrupts its own answer
     pause_after_chunks: int | None = None  # takes something for speech, and goes on with the answer
     greeting: bytes = b""  # s16le at 16 kHz, played as soon as the call begins
@@ -170,6 +171,8 @@ class _Conversation:
             await self.event(pb.END_OF_TURN)
         else:
             await self._answer()
+        if script.go_away and self._has(pb.GO_AWAY):
+            await self.send(pb.ServerMessage(go_away=pb.GoAway(reason="A new version comes.", deadline_ms=5000)))
         self._turn += 1
         await self.event(pb.LISTENING)
 
