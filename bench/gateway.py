@@ -8,7 +8,7 @@ questions. The fakes answer with ASR final 300 ms after the end of speech, first
 first TTS chunk after 80 ms.
 
 The fake recogniser hears the words in the sound and shows each 200 ms after it was said (Riva's low-latency profile
-decodes chunks of 160 ms). `serial` is a gateway that begins no answer early.
+decodes chunks of 160 ms). `serial` is a gateway that begins no answer early; `traced` one that exports all its traces.
 
 response = last speech sent -> first audio received. added = response less the fakes' own logged waits, where they ran
 one after the other; where an answer was begun early, what lies between them and after the last of them.
@@ -22,6 +22,8 @@ import asyncio
 import dataclasses
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +32,7 @@ import uvloop
 import servicekit.grpc_engine  # noqa: F401 - before anything imports grpc
 from bench.accounts import Accounts
 from bench.callers import Caller, CallRecord
+from bench.collector import collecting
 from bench.lines import Dial, LibraryLine, RawLine
 from bench.processes import Conditions, counted, gateway, settle_in, watching
 from bench.recordings import SPEECH, known, utterances
@@ -83,11 +86,11 @@ async def measure(
     run = Run(mode, calls, chunk_ms, line)
     asr = {"recordings": known(SPEECH), "word_delay_ms": word_delay_ms}
     script = build_script({"asr": asr, "llm": {"replies": REPLIES}})
-    settings = {"SPECULATION_ENABLED": "false"} if mode == "serial" else None
     speech = utterances(SPEECH, chunk_ms)
     dial = DIALS[line]
     async with (
         serving_fakes(script, FakesOptions()) as fakes,
+        _settings_of(mode) as settings,
         gateway(fakes, passthrough=mode == "passthrough", settings=settings) as served,
     ):
         target, process = served.target, served.process
@@ -107,6 +110,15 @@ async def measure(
         run.cpu_s_per_call_minute = run.conditions.gateway_cpu_s / (sum(record.seconds for record in records) / 60)
         run.rss_per_call_mb = (peak - run.rss_idle_mb) / calls
     return run
+
+
+@asynccontextmanager
+async def _settings_of(mode: str) -> AsyncIterator[dict[str, str]]:
+    if mode == "traced":
+        async with collecting() as endpoint:
+            yield {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_TRACES_SAMPLER": "always_on"}
+    else:
+        yield {"SPECULATION_ENABLED": "false"} if mode == "serial" else {}
 
 
 async def _staggered(caller: Caller, index: int, calls: int) -> CallRecord:
