@@ -1,6 +1,6 @@
 """A loudspeaker by arithmetic keeps the same books as the buffer that plays samples."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from voice_clients.events import PlaybackAction
@@ -23,6 +23,7 @@ steps = st.lists(
 
 
 @given(steps)
+@example([("audio", 1), ("time", 2), ("pause", 0), ("audio", 1), ("time", 1), ("resume", 0), ("time", 3)])
 def test_it_has_played_what_a_buffer_has_played(script: list[Step]) -> None:
     buffer, speaker = PlaybackBuffer(RATE_HZ, prebuffer_ms=0), Loudspeaker(RATE_HZ)
     now_ns, generation, position = 0, 1, 0

@@ -52,15 +52,17 @@ class Loudspeaker:
         last = self._parts[-1] if self._parts else None
         duration_ns = samples * 1_000_000_000 // self.rate_hz
         joins = last is not None and last.generation == generation
-        if last is not None and (last.end_ns >= now_ns or self._paused_ns is not None):
+        # While it is paused, its time stands still.
+        at_ns = now_ns if self._paused_ns is None else self._paused_ns
+        if last is not None and last.end_ns >= at_ns:
             if joins:
                 last.end_ns += duration_ns
                 last.end_sample = position + samples
                 return True
             start_ns = last.end_ns
         else:
-            start_ns = now_ns
-            if joins and last is not None:
+            start_ns = at_ns
+            if joins and last is not None and self._paused_ns is None:
                 self.gaps_ms.append((now_ns - last.end_ns) / 1e6)
         self._parts.append(_Part(generation, start_ns, start_ns + duration_ns, position + samples))
         return True
