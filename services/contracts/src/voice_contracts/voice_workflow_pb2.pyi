@@ -46,7 +46,9 @@ class _ClientCapabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Clie
     GO_AWAY: _ClientCapability.ValueType  # 6
     """Understands `go_away`."""
     CHECKPOINTS: _ClientCapability.ValueType  # 7
-    """Keeps `checkpoint` messages and can resume from them."""
+    """Keeps `checkpoint` messages and can resume from them. Such a client is sent something at least every 500 ms, and may
+    take 1.5 s of nothing for a lost connection.
+    """
 
 class ClientCapability(_ClientCapability, metaclass=_ClientCapabilityEnumTypeWrapper):
     """Parts of this contract that a client understands."""
@@ -66,7 +68,9 @@ LATENCY_REPORTS: ClientCapability.ValueType  # 5
 GO_AWAY: ClientCapability.ValueType  # 6
 """Understands `go_away`."""
 CHECKPOINTS: ClientCapability.ValueType  # 7
-"""Keeps `checkpoint` messages and can resume from them."""
+"""Keeps `checkpoint` messages and can resume from them. Such a client is sent something at least every 500 ms, and may
+take 1.5 s of nothing for a lost connection.
+"""
 Global___ClientCapability: _TypeAlias = ClientCapability  # noqa: Y015
 
 class _AudioCodec:
@@ -92,6 +96,34 @@ PCM_S16LE: AudioCodec.ValueType  # 1
 OPUS: AudioCodec.ValueType  # 2
 """Opus packets, one to a message."""
 Global___AudioCodec: _TypeAlias = AudioCodec  # noqa: Y015
+
+class _ResumeCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ResumeCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ResumeCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESUME_CAUSE_UNSPECIFIED: _ResumeCause.ValueType  # 0
+    """It does not say."""
+    RESUME_CAUSE_RESET: _ResumeCause.ValueType  # 1
+    """The connection was reset, refused, or ended with an error."""
+    RESUME_CAUSE_SILENCE: _ResumeCause.ValueType  # 2
+    """Nothing was received for too long."""
+    RESUME_CAUSE_GO_AWAY: _ResumeCause.ValueType  # 3
+    """The server asked for it, by `go_away` with a checkpoint."""
+
+class ResumeCause(_ResumeCause, metaclass=_ResumeCauseEnumTypeWrapper):
+    """Why a client resumes its call."""
+
+RESUME_CAUSE_UNSPECIFIED: ResumeCause.ValueType  # 0
+"""It does not say."""
+RESUME_CAUSE_RESET: ResumeCause.ValueType  # 1
+"""The connection was reset, refused, or ended with an error."""
+RESUME_CAUSE_SILENCE: ResumeCause.ValueType  # 2
+"""Nothing was received for too long."""
+RESUME_CAUSE_GO_AWAY: ResumeCause.ValueType  # 3
+"""The server asked for it, by `go_away` with a checkpoint."""
+Global___ResumeCause: _TypeAlias = ResumeCause  # noqa: Y015
 
 class _ControlKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -318,7 +350,9 @@ class VoiceConfig(_message.Message):
 
     @_builtins.property
     def resume(self) -> Global___Resume:
-        """Continues a call that was cut off. Honoured only by servers that list RESUME."""
+        """Continues a call that was cut off. Honoured by servers that list CHECKPOINTS among `client_capabilities`; for a call
+        that is continued, the checkpoint's language and overrides count, not these.
+        """
 
     def __init__(
         self,
@@ -443,10 +477,23 @@ class Resume(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     FIRST_SAMPLE_FIELD_NUMBER: _builtins.int
     PLAYED_FIELD_NUMBER: _builtins.int
+    THROUGH_SAMPLE_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    GAP_MS_FIELD_NUMBER: _builtins.int
     token: _builtins.bytes
-    """The last `Checkpoint.token` received."""
+    """The last `Checkpoint.token` received that was not empty."""
     first_sample: _builtins.int
-    """Position of the first microphone sample that the client will send again."""
+    """Position of the first microphone sample that the client will send again: the newest
+    `Checkpoint.received_through_sample`, or later where the client did not keep as much.
+    """
+    through_sample: _builtins.int
+    """Position of the microphone now. What lies between `first_sample` and it is sent as fast as it can be, and does not
+    count as running ahead of real time.
+    """
+    cause: Global___ResumeCause.ValueType
+    """Why the client left the connection before this one."""
+    gap_ms: _builtins.int
+    """Milliseconds since the client last received anything. For the gateway's metrics."""
     @_builtins.property
     def played(self) -> Global___Played:
         """What was heard of the answer before the call was cut off."""
@@ -457,10 +504,13 @@ class Resume(_message.Message):
         token: _builtins.bytes = ...,
         first_sample: _builtins.int = ...,
         played: Global___Played | None = ...,
+        through_sample: _builtins.int = ...,
+        cause: Global___ResumeCause.ValueType = ...,
+        gap_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["played", b"played"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_sample", b"first_sample", "played", b"played", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "first_sample", b"first_sample", "gap_ms", b"gap_ms", "played", b"played", "through_sample", b"through_sample", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -924,7 +974,7 @@ class GoAway(_message.Message):
     """Milliseconds until the call is ended."""
     @_builtins.property
     def checkpoint(self) -> Global___Checkpoint:
-        """Set where the call can be resumed elsewhere."""
+        """Set where the call is to be resumed elsewhere, now: connect anew with it. Without it, `go_away` only announces."""
 
     def __init__(
         self,
@@ -951,9 +1001,11 @@ class Checkpoint(_message.Message):
     RECEIVED_THROUGH_SAMPLE_FIELD_NUMBER: _builtins.int
     VALID_FOR_MS_FIELD_NUMBER: _builtins.int
     token: _builtins.bytes
-    """Opaque, at most 64 KiB. Give it back in `Resume.token`."""
+    """Opaque, at most 64 KiB. Give it back in `Resume.token`. Empty: the token before still holds, and only
+    `received_through_sample` is new.
+    """
     received_through_sample: _builtins.int
-    """Microphone samples the state accounts for; later ones are worth sending again."""
+    """Microphone samples, at `VoiceConfig.sample_rate`, that the state accounts for; later ones are worth sending again."""
     valid_for_ms: _builtins.int
     """Milliseconds for which the token is good."""
     def __init__(

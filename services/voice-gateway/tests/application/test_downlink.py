@@ -88,6 +88,36 @@ def test_audio_is_paced_and_no_more_than_the_lead_ahead() -> None:
     run_virtual(scenario())
 
 
+def test_the_first_audio_does_not_wait_for_a_whole_frame() -> None:
+    async def scenario() -> None:
+        async with Line().running() as line:
+            line.downlink.begin(1, 1)
+            line.downlink.release(1)
+            await line.downlink.feed(1, sound(10))
+            await asyncio.sleep(0)
+            assert line.audio_ms() == 10
+            await line.downlink.feed(1, sound(1_000))
+            await line.downlink.played_out(1)
+            lengths = [len(piece.pcm) // 32 for piece in line.audio()]
+            assert lengths == [10, *[40] * 25]
+
+    run_virtual(scenario())
+
+
+def test_audio_that_comes_as_fast_as_it_plays_is_sent_as_it_comes() -> None:
+    async def scenario() -> None:
+        async with Line().running() as line:
+            line.downlink.begin(1, 1)
+            line.downlink.release(1)
+            for _ in range(50):
+                await line.downlink.feed(1, sound(10))
+                await asyncio.sleep(0.010)
+                assert not line.downlink.depths()[1]
+            assert line.audio_ms() == 500
+
+    run_virtual(scenario())
+
+
 def test_a_cut_takes_effect_with_the_next_write() -> None:
     async def scenario() -> None:
         async with Line().running() as line:

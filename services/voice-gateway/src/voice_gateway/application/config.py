@@ -64,10 +64,11 @@ class TtsConfig:
 class PlayoutConfig:
     """How the answer's audio is paced to the caller."""
 
-    frame_ms: int = 40
+    frame_ms: int = 100
     """Audio per message, where the lead is at least three times that; else a third of the lead. Writing is the largest
-    part of a call's cost, and goes with the number of messages."""
-    lead_ms: int = 200
+    part of a call's cost, and goes with the number of messages. The first ones of an answer are as short as its audio
+    comes."""
+    lead_ms: int = 300
     """How far ahead of playback audio is sent to clients that flush when told to; covers their network's jitter."""
     legacy_lead_ms: int = 60
     """The same for clients that cannot flush: what they hear after an interruption is at most this."""

@@ -276,9 +276,12 @@ class Downlink:
                     return end_ms
                 answer.done.set()
                 return None
-            if audio.waiting < self._sizes.frame_bytes and not answer.complete:
-                return None
-            due_ms = audio.clock.due_ms(min(audio.waiting, self._sizes.frame_bytes) // 2, now_ms)
+            # While more comes, less than a frame goes when a whole one would: at once while the lead fills, so that the
+            # first audio does not wait for the rest of its frame.
+            frame_bytes = self._sizes.frame_bytes
+            due_ms = audio.clock.due_ms(
+                (min(audio.waiting, frame_bytes) if answer.complete else frame_bytes) // 2, now_ms
+            )
             if now_ms < due_ms:
                 return due_ms
             if self._held:
