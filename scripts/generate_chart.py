@@ -100,7 +100,7 @@ def _comment(lines: list[str], line: int) -> tuple[str, str, str]:
     return text, hints[0] if hints else "", section
 
 
-# ---- schema ------------------------------------------------------------------------------------------------------------
+# ---- schema ----------------------------------------------------------------------------------------------------------
 
 
 def schema_page(values: list[Value]) -> str:
@@ -158,7 +158,8 @@ def _hinted(value: Value) -> dict[str, Any]:
         case "strings":
             return {"type": "object", "additionalProperties": SCALAR}
         case "settings":
-            return {"type": "object", "propertyNames": {"pattern": "^[A-Z][A-Z0-9_]*$"}, "additionalProperties": SCALAR_OR_LIST}  # fmt: skip
+            keys = {"pattern": "^[A-Z][A-Z0-9_]*$"}
+            return {"type": "object", "propertyNames": keys, "additionalProperties": SCALAR_OR_LIST}
         case "object":
             return {"type": "object"}
         case "list":
@@ -180,7 +181,7 @@ def _number(kind: str, bounds: str, *, optional: bool) -> dict[str, Any]:
     return schema
 
 
-# ---- README ------------------------------------------------------------------------------------------------------------
+# ---- README ----------------------------------------------------------------------------------------------------------
 
 
 def readme_page(template: str, values: list[Value], sections: dict[str, str]) -> str:
@@ -226,7 +227,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-# ---- settings ----------------------------------------------------------------------------------------------------------
+# ---- settings --------------------------------------------------------------------------------------------------------
 
 
 def settings_page() -> str:

@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+import yaml
 from charts import RELEASE, container, deployment, env, given, objects, one, shape
 
 from monitoring.check import RULES
 from monitoring.generate import CHART, PAGES
+
+pytestmark = pytest.mark.usefixtures("real_helm")
 
 GATEWAY = "voice-gateway-gateway"
 
@@ -87,7 +90,7 @@ def test_a_new_pod_starts_before_an_old_one_leaves_and_pods_spread_over_nodes() 
     assert spread["labelSelector"]["matchLabels"] == spec["selector"]["matchLabels"]
 
 
-# ---- leaving -----------------------------------------------------------------------------------------------------------
+# ---- leaving ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_grace_period_is_what_draining_adds_up_to() -> None:
@@ -115,13 +118,15 @@ def test_without_a_wait_there_is_no_hook() -> None:
     assert "lifecycle" not in container(*given({"drain.endpointSeconds": 0}))
 
 
-# ---- TLS, authentication, the key of resumes ---------------------------------------------------------------------------
+# ---- TLS, authentication, the key of resumes -------------------------------------------------------------------------
 
 
 def mounts(*arguments: str) -> dict[str, tuple[str, dict[str, Any]]]:
     """Path and source of each volume of the gateway."""
     volumes = {item["name"]: item for item in deployment(*arguments)["spec"]["template"]["spec"]["volumes"]}
-    return {mount["name"]: (mount["mountPath"], volumes[mount["name"]]) for mount in container(*arguments)["volumeMounts"]}
+    return {
+        mount["name"]: (mount["mountPath"], volumes[mount["name"]]) for mount in container(*arguments)["volumeMounts"]
+    }
 
 
 def test_with_tls_health_is_asked_on_a_port_of_its_own() -> None:
@@ -184,7 +189,7 @@ def test_the_key_of_resumes_is_mounted_and_never_made_without_a_cluster() -> Non
     assert "RESUME_KEYS_FILE" not in env(*shape("own-config"))
 
 
-# ---- rights ------------------------------------------------------------------------------------------------------------
+# ---- rights ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_gateway_may_write_events_and_patch_pods_and_nothing_else() -> None:
@@ -204,7 +209,7 @@ def test_each_right_can_be_left_out() -> None:
     assert ("Role", GATEWAY) not in kinds(*given({"rbac.create": False}))
 
 
-# ---- scaling, policies, monitoring -------------------------------------------------------------------------------------
+# ---- scaling, policies, monitoring -----------------------------------------------------------------------------------
 
 
 def test_an_autoscaler_owns_the_number_of_pods() -> None:
@@ -249,7 +254,6 @@ def test_where_callers_are_restricted_the_test_may_call() -> None:
 
 
 def test_every_rule_and_dashboard_is_shipped() -> None:
-    import yaml  # noqa: PLC0415
 
     groups = one("PrometheusRule", GATEWAY, *shape("ha"))["spec"]["groups"]
     files = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
@@ -280,7 +284,7 @@ def test_nothing_of_custom_resources_by_default() -> None:
     assert groups == {"v1", "apps/v1", "policy/v1", "rbac.authorization.k8s.io/v1"}
 
 
-# ---- callers from outside ----------------------------------------------------------------------------------------------
+# ---- callers from outside --------------------------------------------------------------------------------------------
 
 
 def test_an_ingress_speaks_grpc_and_keeps_long_calls() -> None:
@@ -308,7 +312,7 @@ def test_a_route_leads_to_the_service_and_checks_its_certificate() -> None:
     assert policy["validation"]["hostname"] == "voice.example.com"
 
 
-# ---- embedded, and the test --------------------------------------------------------------------------------------------
+# ---- embedded, and the test ------------------------------------------------------------------------------------------
 
 
 def test_embedded_the_gateway_calls_the_services_beside_it() -> None:

@@ -8,6 +8,8 @@ from charts import container, deployment, env, given, helm, objects, one, shape
 from servicekit.settings import describe
 from voice_gateway.settings import GatewaySettings, load
 
+pytestmark = pytest.mark.usefixtures("real_helm")
+
 KNOWN = {doc.key: doc for doc in describe(GatewaySettings)}
 CONFIG_MAP = "voice-gateway-config"
 NOT_SETTINGS = {"GATEWAY_CONFIG"}
@@ -66,7 +68,7 @@ def test_the_gateway_takes_what_the_chart_writes(name: str, tmp_path: Any) -> No
 SET_IN_A_POD = {"POD_NAME": "gateway-0", "POD_NAMESPACE": "voice-workflow", "KUBERNETES_SERVICE_HOST": "10.96.0.1"}
 
 
-# ---- what a change does ------------------------------------------------------------------------------------------------
+# ---- what a change does ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -134,5 +136,7 @@ def test_numbers_of_the_pods_may_be_quoted() -> None:
 
 
 def test_helm_set_makes_no_power_of_ten() -> None:
-    result = helm("template", "voice-gateway", "helm/voice-workflow", "--set", "config.extra.LLM_HISTORY_TOKENS=1000000")
+    result = helm(
+        "template", "voice-gateway", "helm/voice-workflow", "--set", "config.extra.LLM_HISTORY_TOKENS=1000000"
+    )
     assert 'LLM_HISTORY_TOKENS: "1000000"' in result.stdout

@@ -6,23 +6,26 @@ from typing import Any
 import pytest
 from charts import CHART, container, given, refusal, rendered_text, shape
 
+pytestmark = pytest.mark.usefixtures("real_helm")
+
 OPEN_ROUTE = {"grpcRoute.enabled": True, "grpcRoute.parentRefs": [{"name": "public", "sectionName": "https"}]}
 OPEN_INGRESS = {"ingress.enabled": True, "ingress.hosts": ["voice.example.com"]}
+TLS = {"tls.enabled": True, "tls.existingSecret": "x"}
 KEYS = {"auth.mode": "api_key", "auth.existingSecret": "callers"}
 IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"extraLabels": {"app": "x"}}, "extraLabels and gateway.podLabels may not hold app"),
     ({"gateway.podLabels": {"app": "x"}}, "extraLabels and gateway.podLabels may not hold app"),
     ({"config.extra.LLM_API_KEY": "k"}, "config.extra may not hold LLM_API_KEY: it is a secret"),
     ({"gateway.env.NVIDIA_API_KEY": "k"}, "gateway.env may not hold NVIDIA_API_KEY: it is a secret"),
-    ({"config.extra.GATEWAY_LISTEN_ADDRESS": "x"}, "config.extra may not hold GATEWAY_LISTEN_ADDRESS: the chart sets it"),
+    ({"config.extra.GATEWAY_LISTEN_ADDRESS": "x"}, "config.extra may not hold GATEWAY_LISTEN_ADDRESS: the"),
     ({"gateway.env.MAX_CALLS": 5}, "gateway.env may not hold MAX_CALLS: the chart sets it"),
     ({"config.extra.LLM_MODEL": "x"}, "config.extra may not hold LLM_MODEL: it is config.llm.model"),
     ({"gateway.env.LLM_TEMPERATURE": 1}, "gateway.env may not hold LLM_TEMPERATURE: the ConfigMap would win"),
     ({"config.extra.ENDPOINT_SILENCE": 5}, "config.extra.ENDPOINT_SILENCE is not a setting of this gateway"),
-    ({"config.extra.APOLOGY_LLM": ["x"], "gateway.env.APOLOGY_LLM": "y"}, "APOLOGY_LLM is both in gateway.env and in config"),
+    ({"config.extra.APOLOGY_LLM": ["x"], "gateway.env.APOLOGY_LLM": "y"}, "APOLOGY_LLM is both in gateway.env and"),
     ({"config.existingConfigMap": "x", "config.extra.IDLE_SECONDS": 5}, "config.extra would go nowhere"),
     ({"gateway.extraEnv": [{"name": "RIVA_URI", "value": "x"}]}, "gateway.extraEnv may not hold RIVA_URI"),
-    ({"gateway.terminationGracePeriodSeconds": 60}, "gateway.terminationGracePeriodSeconds is 60, and draining may take 313"),
+    ({"gateway.terminationGracePeriodSeconds": 60}, "GracePeriodSeconds is 60, and draining may take 313"),
     ({"gateway.terminationGracePeriodSeconds": "312"}, "is 312, and draining may take 313"),
     ({"gateway.pdb.minAvailable": 2, "gateway.pdb.maxUnavailable": 1}, "exclude each other; leave one empty"),
     ({"gateway.pdb.minAvailable": ""}, "gateway.pdb needs minAvailable or maxUnavailable"),
@@ -33,15 +36,15 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"serviceAccount.create": False}, "rbac.create would give the namespace's default ServiceAccount"),
     ({"riva.enabled": True}, "the chart installs no Riva"),
     ({"nim.enabled": True}, "the chart installs no NIM"),
-    ({"embedded.enabled": True, "gateway.env.BACKENDS": "hosted"}, "embedded.enabled and gateway.env.BACKENDS=hosted exclude"),
-    ({"embedded.enabled": True, "gateway.env.RIVA_URI": "x:1"}, "gateway.env.RIVA_URI and the embedded speech worker exclude"),
-    ({"embedded.enabled": True, "gateway.env.LLM_BASE_URL": "http://x"}, "gateway.env.LLM_BASE_URL and the embedded responder"),
+    ({"embedded.enabled": True, "gateway.env.BACKENDS": "hosted"}, "embedded.enabled and gateway.env.BACKENDS=hosted"),
+    ({"embedded.enabled": True, "gateway.env.RIVA_URI": "x:1"}, "gateway.env.RIVA_URI and the embedded speech worker"),
+    ({"embedded.enabled": True, "gateway.env.LLM_BASE_URL": "http://x"}, "gateway.env.LLM_BASE_URL and the embedded"),
     ({"embedded.enabled": True, "riva.tls": True}, "riva.tls and the embedded speech worker exclude each other"),
     ({"riva.caSecret": "ca"}, "riva.caSecret needs riva.tls=true"),
     ({"gateway.env.BACKENDS": "hosted"}, "BACKENDS is hosted, which needs NVIDIA's key"),
     ({"secrets.existingSecret": "x", "secrets.llmApiKey": "k"}, "secrets.existingSecret and keys as values exclude"),
     ({"tls.enabled": True}, "tls.enabled needs a certificate from exactly one of"),
-    ({"tls.enabled": True, "tls.existingSecret": "a", "tls.certificate": "b", "tls.privateKey": "c"}, "from exactly one of"),
+    ({"tls.enabled": True, "tls.existingSecret": "a", "tls.certificate": "b", "tls.privateKey": "c"}, "exactly one"),
     ({"tls.existingSecret": "x"}, "tls.enabled is false: callers would not be encrypted"),
     ({"tls.enabled": True, "tls.certificate": "x"}, "tls.certificate and tls.privateKey belong together"),
     (
@@ -54,10 +57,10 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({**KEYS, "auth.apiKeys.app": "0123456789abcdef"}, "needs either auth.existingSecret or auth.apiKeys"),
     ({"auth.mode": "jwt", "auth.jwt.audience": "x"}, "needs either auth.existingSecret or auth.jwt.publicKey"),
     ({"auth.mode": "jwt", "auth.existingSecret": "x"}, "needs auth.jwt.audience"),
-    ({"resume.enabled": False, "resume.existingSecret": "x"}, "resume.existingSecret is set, and resume.enabled is false"),
+    ({"resume.enabled": False, "resume.existingSecret": "x"}, "resume.existingSecret is set, and resume.enabled is"),
     ({"ingress.enabled": True, "ingress.insecure": True}, "ingress.enabled needs ingress.hosts"),
     ({**OPEN_INGRESS, **KEYS}, "ingress.enabled without ingress.tls would carry speech in plaintext"),
-    ({**OPEN_INGRESS, "ingress.tls": [{"secretName": "x"}]}, "ingress.enabled with auth.mode=off would let everybody call"),
+    ({**OPEN_INGRESS, "ingress.tls": [{"secretName": "x"}]}, "ingress.enabled with auth.mode=off would let everybody"),
     ({"grpcRoute.enabled": True, "grpcRoute.insecure": True}, "grpcRoute.enabled needs grpcRoute.parentRefs"),
     ({**OPEN_ROUTE, **KEYS}, "grpcRoute.enabled without grpcRoute.tlsAtGateway would carry speech in plaintext"),
     ({**OPEN_ROUTE, "grpcRoute.tlsAtGateway": True}, "grpcRoute.enabled with auth.mode=off would let everybody call"),
@@ -66,11 +69,11 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
         "grpcRoute.parentRefs needs a sectionName",
     ),
     (
-        {**OPEN_ROUTE, **KEYS, "grpcRoute.tlsAtGateway": True, "tls.enabled": True, "tls.existingSecret": "x"},
+        {**OPEN_ROUTE, **KEYS, "grpcRoute.tlsAtGateway": True, **TLS},
         "needs grpcRoute.backendTls.hostname",
     ),
     (
-        {**OPEN_INGRESS, "ingress.insecure": True, "tls.enabled": True, "tls.existingSecret": "x", "tls.clientCertificates": True},
+        {**OPEN_INGRESS, "ingress.insecure": True, **TLS, "tls.clientCertificates": True},
         "the proxy in between has no caller's certificate to show",
     ),
     ({"networkPolicy.egress.enabled": True}, "would cut the gateway off from its backends"),

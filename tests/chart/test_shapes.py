@@ -8,6 +8,8 @@ import pytest
 import yaml
 from charts import CHART, RELEASE, Object, container, given, helm, objects, one, rendered_text, shape
 
+pytestmark = pytest.mark.usefixtures("real_helm")
+
 SHAPES = sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").iterdir())
 EVERY_SHAPE = pytest.mark.parametrize("name", SHAPES)
 WORKLOADS = {"Deployment", "Pod"}
@@ -56,7 +58,7 @@ def test_rendering_again_gives_the_same(name: str) -> None:
     assert again == first
 
 
-# ---- selectors ---------------------------------------------------------------------------------------------------------
+# ---- selectors -------------------------------------------------------------------------------------------------------
 
 
 def selectors(item: Object) -> Iterator[dict[str, str]]:
@@ -97,7 +99,12 @@ def test_a_new_version_alone_changes_no_pod(tmp_path: Any) -> None:
     assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(labels)
 
 
-# ---- Pod Security "restricted" -----------------------------------------------------------------------------------------
+# ---- Pod Security "restricted" ---------------------------------------------------------------------------------------
+
+
+VOLUMES = {
+    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret",
+}  # fmt: skip
 
 
 def violations(pod: Object) -> list[str]:
@@ -105,9 +112,8 @@ def violations(pod: Object) -> list[str]:
     spec, found = pod["spec"], []
     security = spec.get("securityContext", {})
     found += [f"{key} is set" for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
-    allowed_volumes = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}  # fmt: skip
     for volume in spec.get("volumes", []):
-        found += [f"volume {kind}" for kind in set(volume) - {"name"} - allowed_volumes]
+        found += [f"volume {kind}" for kind in set(volume) - {"name"} - VOLUMES]
     if security.get("seccompProfile", {}).get("type") not in {"RuntimeDefault", "Localhost"}:
         found.append("no seccomp profile")
     if security.get("runAsUser") == 0:
@@ -171,7 +177,7 @@ def test_every_container_has_requests_limits_and_a_tag(name: str) -> None:
             assert "envFrom" not in each
 
 
-# ---- secrets -----------------------------------------------------------------------------------------------------------
+# ---- secrets ---------------------------------------------------------------------------------------------------------
 
 
 @EVERY_SHAPE

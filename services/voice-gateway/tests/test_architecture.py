@@ -140,7 +140,7 @@ def protobuf_stops_in_adapters(module: Module) -> Iterator[str]:
 
 
 def only_the_wire_knows_the_contract(module: Module) -> Iterator[str]:
-    """In the gateway, the contract's classes are known to the wire, to what serves it, and to the caller that tries it."""
+    """In the gateway, the contract's classes are known to the wire, to what serves it and to the trial call."""
     may = {f"voice_gateway.adapters.{name}" for name in ("wire", "grpc_service", "grpc_server", "trial_call")}
     if module.package == "voice_gateway" and module.name not in may:
         for name in module.imports():
