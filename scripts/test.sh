@@ -25,6 +25,7 @@ types() {
 
 unit() {
   echo "== tests"
+  command -v helm >/dev/null || echo "NOT RUN: the chart's tests (tests/chart). They need helm on the PATH, and there is none."
   "$bin/pytest" -n 2 --dist loadgroup "$@"
 }
 

@@ -140,8 +140,8 @@ def protobuf_stops_in_adapters(module: Module) -> Iterator[str]:
 
 
 def only_the_wire_knows_the_contract(module: Module) -> Iterator[str]:
-    """In the gateway, the contract's classes are known to the wire and to what serves it."""
-    may = {f"voice_gateway.adapters.{name}" for name in ("wire", "grpc_service", "grpc_server")}
+    """In the gateway, the contract's classes are known to the wire, to what serves it and to the trial call."""
+    may = {f"voice_gateway.adapters.{name}" for name in ("wire", "grpc_service", "grpc_server", "trial_call")}
     if module.package == "voice_gateway" and module.name not in may:
         for name in module.imports():
             if name.startswith("voice_contracts"):

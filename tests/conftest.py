@@ -1,0 +1,38 @@
+"""What needs a Prometheus or helm can be left out on machines that have none; it is reported as deselected.
+
+Prometheus is a package of the system, so its absence is an error until the environment says otherwise. helm is not:
+where it is absent its tests are left out, and scripts/test.sh says so.
+"""
+
+import os
+
+import pytest
+from charts import helm_installed
+
+from monitoring.prometheus import INSTALL, installed
+
+WITHOUT_PROMETHEUS = "VOICE_TESTS_WITHOUT_PROMETHEUS"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect by the fixtures below."""
+    absent = set()
+    if os.environ.get(WITHOUT_PROMETHEUS) == "1":
+        absent.add("prometheus_installed")
+    if not helm_installed():
+        absent.add("real_helm")
+    without = [item for item in items if absent & set(getattr(item, "fixturenames", ()))]
+    if without:
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
+
+
+@pytest.fixture
+def prometheus_installed() -> None:
+    """Fails with what to install."""
+    assert installed(), f"{INSTALL} To leave these tests out: {WITHOUT_PROMETHEUS}=1."
+
+
+@pytest.fixture
+def real_helm() -> None:
+    """Marks what renders the chart."""
