@@ -8,10 +8,11 @@ from bench.passthrough import PassThroughRunner
 from servicekit.lifecycle import catch_signals, run
 from servicekit.logs import configure_logs, get_logger
 from voice_gateway.adapters.backend_selection import OneOfEach
+from voice_gateway.adapters.config_file import StaticConfigSource
 from voice_gateway.adapters.prometheus import PrometheusTelemetry
 from voice_gateway.application.clock import MonotonicClock
-from voice_gateway.server import config_source, connected, serving
-from voice_gateway.settings import load
+from voice_gateway.server import connected, serving
+from voice_gateway.settings import load, to_call_config
 
 log = get_logger(__name__)
 
@@ -21,7 +22,7 @@ async def serve() -> int:
     signalled = catch_signals()
     settings = load(environ=os.environ, file=None)
     telemetry = PrometheusTelemetry()
-    config = config_source(settings, file=None, environ=os.environ, on_reload=telemetry.config_reloaded)
+    config = StaticConfigSource(to_call_config(settings))
     async with connected(settings, config, MonotonicClock(), telemetry) as backends:
         runner = PassThroughRunner(config, OneOfEach(backends.backends))
         async with serving(settings, runner, telemetry) as gateway:

@@ -10,7 +10,7 @@ from servicekit.settings import SettingsError, describe
 from voice_gateway.application.config import CallConfig
 from voice_gateway.application.messages import Overrides
 from voice_gateway.domain.policy import Finalize
-from voice_gateway.settings import OVERRIDABLE, GatewaySettings, load, to_call_config
+from voice_gateway.settings import OVERRIDABLE, GatewaySettings, changed_keys, load, to_call_config
 
 KEPT = {
     "ASR_LANGUAGE": "en-US",
@@ -67,6 +67,7 @@ def test_everything_a_call_reads_can_be_set() -> None:
     changed |= {
         "ASR_SAMPLE_RATE": "8000", "PHRASE_MAX_CHARACTERS": "199", "ALLOWED_OVERRIDES": "tts_voice",
         "ASR_LANGUAGE": "de-DE", "TTS_LANGUAGE": "fr-FR", "MAX_CHUNK_BYTES": "2000", "LOG_WORDS": "true",
+        "PLAYOUT_FRAME_MS": "50",
     }  # fmt: skip
     before, after = CallConfig(), to_call_config(load(environ=changed))
     for part in fields(CallConfig):
@@ -249,3 +250,63 @@ def test_apologies_may_be_a_mapping_of_languages(tmp_path: Path) -> None:
     assert apology.text("llm", "en-GB", configured_language="en-US") == "One moment."
     assert apology.text("asr", "en-US", configured_language="en-US") == ""
     assert load(environ={"CANNED_SPEECH_DIR": str(tmp_path)}).failure.apology.directory == tmp_path
+
+
+ACCOUNT = {"POD_NAME": "p", "POD_NAMESPACE": "n", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("files", "environ", "sentence"),
+    [
+        (["TLS_CERT_FILE"], {}, "TLS_KEY_FILE is not set; TLS_CERT_FILE needs it."),
+        (["TLS_KEY_FILE"], {}, "TLS_CERT_FILE is not set; TLS_KEY_FILE needs it."),
+        (["TLS_CLIENT_CA_FILE"], {}, "TLS_CERT_FILE is not set; TLS_CLIENT_CA_FILE needs it, since callers show"),
+        ([], {"AUTH_MODE": "api_key"}, "AUTH_API_KEYS_FILE is not set; AUTH_MODE=api_key needs it."),
+        ([], {"AUTH_MODE": "jwt"}, "AUTH_JWT_PUBLIC_KEY_FILE is not set; AUTH_MODE=jwt needs it."),
+        (
+            ["AUTH_JWT_PUBLIC_KEY_FILE"],
+            {"AUTH_MODE": "jwt"},
+            "AUTH_JWT_AUDIENCE is not set; AUTH_MODE=jwt needs it, or",
+        ),
+        (
+            [],
+            {"HEALTH_LISTEN_ADDRESS": "127.0.0.1:8080"},
+            "HEALTH_LISTEN_ADDRESS is 127.0.0.1:8080, which is METRICS_LISTEN_ADDRESS already; allowed is another",
+        ),
+        (
+            [],
+            {**ACCOUNT, "POD_NAME": "", "POD_DELETION_COST": "true"},
+            "POD_NAME is not set; POD_DELETION_COST=true needs it.",
+        ),
+        (
+            [],
+            {**ACCOUNT, "KUBERNETES_SERVICE_HOST": "", "KUBERNETES_EVENTS": "true"},
+            "KUBERNETES_SERVICE_HOST is not set; KUBERNETES_EVENTS=true needs it.",
+        ),
+    ],
+)
+def test_an_edge_that_cannot_be_is_refused(
+    tmp_path: Path, files: list[str], environ: dict[str, str], sentence: str
+) -> None:
+    file = tmp_path / "some"
+    file.write_text("")
+    assert refused(None, **dict.fromkeys(files, str(file)), **environ).startswith(sentence)
+
+
+@pytest.mark.parametrize("key", ["TLS_CERT_FILE", "AUTH_API_KEYS_FILE", "AUTH_JWT_PUBLIC_KEY_FILE"])
+def test_a_file_that_is_not_there_is_refused(key: str) -> None:
+    assert refused(None, **{key: "/nowhere"}).startswith(f"{key} is '/nowhere' (from the environment); no such file;")
+
+
+def test_a_prompt_is_not_shown_where_it_is_refused() -> None:
+    for key in ("LLM_SYSTEM_PROMPT", "CONVERSATION_GREETING"):
+        assert refused(None, **{key: "private " * 5_000}).startswith(
+            f"{key} is (hidden) (from the environment); allowed"
+        )
+
+
+def test_keys_that_differ_are_named() -> None:
+    before = load(environ={})
+    after = load(environ={"LLM_TEMPERATURE": "0.1", "MAX_CALLS": "7", "TLS_CERT_FILE": ""})
+    assert changed_keys(before, after) == ("LLM_TEMPERATURE", "MAX_CALLS")
+    assert changed_keys(before, after, applies="restart") == ("MAX_CALLS",)

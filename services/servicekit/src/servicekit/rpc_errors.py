@@ -127,7 +127,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         method = str(handler_call_details.method)
-        for shape, rebuild in _SHAPES.items():
+        for shape, rebuild in SHAPES.items():
             inner = getattr(handler, shape)
             if inner is not None:
                 return rebuild(
@@ -217,9 +217,10 @@ def _aborted(error: BaseException) -> BaseException | None:
     return None
 
 
-_SHAPES: dict[str, Callable[..., Any]] = {
+SHAPES: dict[str, Callable[..., Any]] = {
     "unary_unary": grpc.unary_unary_rpc_method_handler,
     "unary_stream": grpc.unary_stream_rpc_method_handler,
     "stream_unary": grpc.stream_unary_rpc_method_handler,
     "stream_stream": grpc.stream_stream_rpc_method_handler,
 }
+"""How a handler of each shape is made."""

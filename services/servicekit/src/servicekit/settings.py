@@ -46,7 +46,8 @@ class SettingDoc:
     """First what it is, then why this default. From the docstring under the field, or its `description`."""
     unit: str
     applies: str
-    """This and `unit` are from the field's `json_schema_extra`; empty where there is none."""
+    """This and `unit` are from the field's `json_schema_extra`; empty where there is none. A true `private` there keeps
+    a refused value out of the sentence, as if it were a secret."""
     secret: bool
 
 
@@ -195,7 +196,8 @@ def _problem(details: Any, by_path: Mapping[tuple[Any, ...], _Leaf], origin: Map
     leaf = by_path[location]
     if details["type"] == "missing":
         return f"{leaf.key} is not set; allowed is {_allowed(leaf.field)}."
-    value = "(hidden)" if _is_secret(leaf.field) else _shown(details["input"])
+    hidden = _is_secret(leaf.field) or _extra(leaf.field, "private") == "True"
+    value = "(hidden)" if hidden else _shown(details["input"])
     source = f" (from {origin[leaf.key]})" if leaf.key in origin else ""
     # A validator's own sentence may quote the value, which a secret's must not.
     reason = said if said and not _is_secret(leaf.field) else f"allowed is {_allowed(leaf.field)}"

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -12,13 +12,12 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from servicekit.lifecycle import catch_signals
-from servicekit.logs import get_logger, set_log_level
+from servicekit.logs import get_logger
 from servicekit.settings import SettingsError, split_address
 from voice_gateway.adapters.audio_tools import LocalAudioTools
 from voice_gateway.adapters.backend_checks import BackendChecks
 from voice_gateway.adapters.backend_selection import OneOfEach
 from voice_gateway.adapters.clip_files import ClipFiles
-from voice_gateway.adapters.config_file import FileConfigSource, StaticConfigSource
 from voice_gateway.adapters.grpc_server import RunningServer, serving_calls
 from voice_gateway.adapters.grpc_service import VoiceGatewayService
 from voice_gateway.adapters.journal_files import MB, JournalFiles, JournalOptions
@@ -37,7 +36,7 @@ from voice_gateway.adapters.vad_scorer import ScorerCounts, scoring
 from voice_gateway.application.admission import Admission
 from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.clock import MonotonicClock
-from voice_gateway.application.config import CallConfig, ConfigSource
+from voice_gateway.application.config import ConfigSource
 from voice_gateway.application.failover import FallbackAsr, FallbackLlm, FallbackTts, NamedModel
 from voice_gateway.application.ladder import Ladder
 from voice_gateway.application.messages import Hello
@@ -58,8 +57,9 @@ from voice_gateway.application.services import CallServices, SharedKnowledge
 from voice_gateway.application.tracing import CallTrace, NoTracer, Tracer
 from voice_gateway.domain.breaker import BreakerPolicy
 from voice_gateway.domain.recording import Words
+from voice_gateway.edge import Guard, LiveConfig, NoReports, Reports, StatusPages, guard, pod_reports
 from voice_gateway.log_sections import pairs
-from voice_gateway.settings import GatewaySettings, load, to_call_config
+from voice_gateway.settings import GatewaySettings
 
 WATCH_PERIOD_S = 0.5
 """How often the loop's lag and the calls' queues are looked at: a stall of this length is never missed."""
@@ -99,6 +99,16 @@ class RunningGateway:
     _service: VoiceGatewayService
     _admission: Admission
     _runner: Runner
+    _guard: Guard
+
+    @property
+    def running(self) -> int:
+        """Calls in progress."""
+        return self._admission.running
+
+    def look(self) -> None:
+        """Take certificates and keys that were renewed."""
+        self._guard.look()
 
     async def drain(self, *, seconds: float) -> bool:
         """Take no new calls and let the running ones finish their turn; False where some were still running."""
@@ -226,24 +236,6 @@ async def end_of_turn_model(settings: GatewaySettings) -> AsyncIterator[EndOfTur
         yield model
 
 
-def config_source(
-    settings: GatewaySettings, *, file: Path | None, environ: Mapping[str, str], on_reload: Callable[[str], None]
-) -> ConfigSource:
-    """Follows `file` where the settings came from one."""
-    initial = to_call_config(settings)
-    if file is None:
-        return StaticConfigSource(initial)
-
-    def read() -> CallConfig:
-        """Read all of it again; the level of the logs is of no call, and counts at once."""
-        newest = load(environ=environ, file=file)
-        if (before := set_log_level(newest.log.level)) != newest.log.level:
-            log.warning("log_level_changed", to=newest.log.level, before=before)
-        return to_call_config(newest)
-
-    return FileConfigSource(file, read, initial=initial, on_reload=on_reload)
-
-
 def tracing(settings: GatewaySettings, clock: Clock) -> AbstractAsyncContextManager[Tracer]:
     """Exports traces until the context is left; where none are wanted, nothing of OpenTelemetry is imported."""
     chosen = settings.log.tracing
@@ -290,41 +282,56 @@ async def serving(
     telemetry: PrometheusTelemetry,
     probes: Sequence[BackendProbe] = (),
     tracer: Tracer | None = None,
+    *,
+    config: LiveConfig | None = None,
+    reports: Reports | None = None,
 ) -> AsyncIterator[RunningGateway]:
-    """Take calls and answer Prometheus until the context is left. Raises OSError where an address can't be had."""
+    """Take calls and answer Prometheus until the context is left. Raises OSError where an address can't be had, and
+    SettingsError where a certificate or key can't be used.
+    """
+    reports = reports or NoReports()
+    config = config or LiveConfig(settings, file=None, environ={}, telemetry=telemetry, reports=reports)
+    guarded = guard(settings, telemetry, reports)
     admission = Admission(settings.server.max_calls)
     telemetry.capacity(settings.server.max_calls)
     service = VoiceGatewayService(runner, admission, BackendChecks(probes), telemetry, tracer)
+    status = StatusPages(admission, guarded, reports, config)
     async with (
-        _metrics(settings.server.metrics_listen_address, telemetry) as metrics_port,
-        serving_calls(
-            service,
-            listen_address=settings.server.listen_address,
-            max_chunk_bytes=settings.limits.max_chunk_bytes,
-        ) as calls,
+        _metrics(settings.server.metrics_listen_address, telemetry, status) as metrics_port,
+        serving_calls(service, guarded.listener(settings)) as calls,
     ):
-        yield RunningGateway(calls, metrics_port, service, admission, runner)
+        status.listening = True
+        yield RunningGateway(calls, metrics_port, service, admission, runner, guarded)
 
 
 @asynccontextmanager
-async def _metrics(listen_address: str, telemetry: PrometheusTelemetry) -> AsyncIterator[int | None]:
+async def _metrics(
+    listen_address: str, telemetry: PrometheusTelemetry, status: StatusPages
+) -> AsyncIterator[int | None]:
     if not listen_address:
         yield None
         return
     host, port = split_address(listen_address)
-    async with serving_metrics(telemetry.registry, host, port) as bound_port:
+    async with serving_metrics(telemetry.registry, host, port, status.pages) as bound_port:
         yield bound_port
 
 
 async def _watch(
-    telemetry: PrometheusTelemetry, runner: CallRunner, config: ConfigSource, journals: JournalSink
+    telemetry: PrometheusTelemetry,
+    runner: CallRunner,
+    config: ConfigSource,
+    journals: JournalSink,
+    gateway: RunningGateway,
 ) -> None:
-    """Show what no event tells: how late the loop is, what waits in the calls, which configurations are in use."""
+    """Show what no event tells: how late the loop is, what waits in the calls, which configurations are in use. An idle
+    gateway notices edits, certificates and keys here.
+    """
     loop = asyncio.get_running_loop()
     while True:
         due_s = loop.time() + WATCH_PERIOD_S
         await asyncio.sleep(WATCH_PERIOD_S)
         telemetry.loop_lag(max(0.0, loop.time() - due_s))
+        gateway.look()
         telemetry.load(
             runner.load(),
             revision=config.current().revision,
@@ -337,7 +344,9 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
     """Run the gateway until SIGTERM or SIGINT. Raises OSError where an address can't be had."""
     signalled = catch_signals()
     telemetry = PrometheusTelemetry()
-    config = config_source(settings, file=file, environ=environ, on_reload=telemetry.config_reloaded)
+    reports = pod_reports(settings, telemetry)
+    live = LiveConfig(settings, file=file, environ=environ, telemetry=telemetry, reports=reports)
+    config = live.source
     clock = MonotonicClock()
     folder = settings.failure.apology.directory
     async with (
@@ -352,7 +361,9 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
             config, tools, clock, telemetry, SharedKnowledge(), canned, turn_model=turn_model, journals=journals
         )
         runner = CallRunner(services, OneOfEach(backends.backends))
-        async with serving(settings, runner, telemetry, backends.probes, tracer) as gateway:
+        async with serving(
+            settings, runner, telemetry, backends.probes, tracer, config=live, reports=reports
+        ) as gateway:
             # What was imported lives as long as the process: looking through it took the collector tens of ms, a gap in
             # every call's audio.
             gc.collect()
@@ -362,18 +373,22 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
                 host=gateway.calls.host,
                 port=gateway.calls.port,
                 metrics_port=gateway.metrics_port,
+                health_port=gateway.calls.health_port,
                 config_revision=config.current().revision,
                 pid=os.getpid(),
             )
-            watch = asyncio.create_task(_watch(telemetry, runner, config, journals), name="watch-process")
-            apologies = asyncio.create_task(canned.keep(backends.backends.tts), name="apologies")
+            beside = [
+                asyncio.create_task(_watch(telemetry, runner, config, journals, gateway), name="watch-process"),
+                asyncio.create_task(canned.keep(backends.backends.tts), name="apologies"),
+                asyncio.create_task(reports.run(lambda: gateway.running), name="pod-reports"),
+            ]
             try:
                 log.info("stopping", signal=await signalled)
                 await gateway.drain(seconds=settings.server.drain_seconds)
             finally:
-                watch.cancel()
-                apologies.cancel()
+                for task in beside:
+                    task.cancel()
                 signalled.cancel()
-                await asyncio.gather(watch, apologies, return_exceptions=True)
+                await asyncio.gather(*beside, return_exceptions=True)
     log.info("stopped")
     return 0

@@ -21,9 +21,19 @@ _BREAKER, _APOLOGY = BreakerPolicy(), ApologyConfig()
 _TURN, _PHRASES, _PLAYOUT, _LIMITS = TurnPolicy(), PhrasePolicy(), PlayoutConfig(), Limits()
 
 
-def setting(default: Any, *, unit: str = "", applies: str = "next turn", allowed: str = "", **rules: Any) -> Any:
-    """A field with its default, its unit, when a change takes effect, and what is allowed."""
-    extra: dict[str, Any] = {"unit": unit, "applies": applies}
+def setting(
+    default: Any,
+    *,
+    unit: str = "",
+    applies: str = "next turn",
+    allowed: str = "",
+    private: bool = False,
+    **rules: Any,
+) -> Any:
+    """A field with its default, its unit, when a change takes effect, and what is allowed. A `private` value is not
+    shown where it is refused.
+    """
+    extra: dict[str, Any] = {"unit": unit, "applies": applies, "private": private}
     if allowed:
         extra["allowed"] = allowed
     return Field(default=default, json_schema_extra=extra, **rules)
@@ -181,7 +191,7 @@ class LlmSettings(Section):
     """Sampling temperature. 0.5 keeps to the point and still varies its words."""
     max_tokens: int = setting(_LLM.max_tokens, unit="tokens", ge=1, le=32_768)
     """Longest answer. 1024 tokens are some six minutes of speech: the system prompt keeps answers short, not this."""
-    system_prompt: str = setting(_LLM.system_prompt, max_length=32_000)
+    system_prompt: str = setting(_LLM.system_prompt, private=True, max_length=32_000)
     """What the model is told about its task. The default asks for what is good to listen to."""
     history_tokens: int = setting(_LLM.history_tokens, unit="tokens", ge=100, le=1_000_000)
     """Conversation sent with each request, estimated. Small enough for an 8k context next to the answer."""
@@ -408,12 +418,17 @@ class ServerSettings(Section):
         "127.0.0.1:8080", alias="METRICS_LISTEN_ADDRESS", applies="restart", allowed="host:port, or empty for none"
     )
     """Where Prometheus asks. Loopback; a container sets 0.0.0.0:8080."""
+    health_listen_address: str = setting(
+        "", alias="HEALTH_LISTEN_ADDRESS", applies="restart", allowed="host:port, or empty for none"
+    )
+    """Where gRPC health is answered without TLS, beside GATEWAY_LISTEN_ADDRESS: probes of the kubelet speak none. A
+    container with TLS sets 0.0.0.0:50052."""
     max_calls: int = setting(100, alias="MAX_CALLS", applies="restart", ge=1, le=10_000)
     """Calls that this process takes; one more is refused and told when to come back. 100 is what one core carries."""
     drain_seconds: float = setting(25.0, unit="s", alias="DRAIN_SECONDS", applies="restart", ge=0, le=86_400)
     """How long calls may go on after SIGTERM to finish their turn. Less than Kubernetes' default grace of 30."""
 
-    @field_validator("listen_address", "metrics_listen_address")
+    @field_validator("listen_address", "metrics_listen_address", "health_listen_address")
     @classmethod
     def _is_address(cls, value: str, info: ValidationInfo) -> str:
         if value or info.field_name == "listen_address":

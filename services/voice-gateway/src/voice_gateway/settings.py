@@ -8,8 +8,9 @@ value takes effect in a running process: "at once", at the "next turn" of runnin
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import load_settings
+from servicekit.settings import SettingDoc, describe, load_settings
 from voice_gateway.application.config import (
     AsrConfig,
     CallConfig,
@@ -30,6 +31,7 @@ from voice_gateway.domain.apology import ApologyConfig
 from voice_gateway.domain.endpointing import EndpointPolicy
 from voice_gateway.domain.phrases import PhrasePolicy
 from voice_gateway.domain.policy import ConversationPolicy, SpeculationPolicy, TurnPolicy
+from voice_gateway.edge_sections import EdgeSettings, edge_inconsistency
 from voice_gateway.log_sections import LogSettings
 from voice_gateway.setting_sections import (
     AsrSettings,
@@ -44,7 +46,6 @@ from voice_gateway.setting_sections import (
     VadSettings,
     setting,
 )
-from voice_gateway.turn_sections import TurnTakingSettings
 
 OVERRIDABLE = (
     "asr_model",
@@ -78,7 +79,7 @@ NOT_OF_A_CALL = {"base_url", "api_key", "fallbacks", "fallback_api_key", "failov
 NVIDIA_DOMAIN = ".nvidia.com"
 
 
-class GatewaySettings(TurnTakingSettings):
+class GatewaySettings(EdgeSettings):
     """The gateway's settings."""
 
     model_config = SettingsConfigDict(
@@ -211,6 +212,8 @@ def _inconsistency(settings: GatewaySettings) -> str:
         return "NVIDIA_API_KEY is not set; BACKENDS=hosted needs it"
     if problem := _journal_inconsistency(settings.journal):
         return problem
+    if problem := edge_inconsistency(settings.server, settings.tls, settings.auth, settings.kubernetes):
+        return problem
     listening = settings.server.listen_address
     speech = {own or settings.riva.uri for own in (settings.asr.uri, settings.tts.uri)}
     speech |= {*settings.asr.fallbacks, *settings.tts.fallbacks}
@@ -267,6 +270,28 @@ def load(*, environ: Mapping[str, str], file: Path | None = None) -> GatewaySett
     """Read the tree from GATEWAY_CONFIG's file or directory (or `file`), and `environ`. Raises SettingsError."""
     chosen = file or (Path(environ["GATEWAY_CONFIG"]) if environ.get("GATEWAY_CONFIG") else None)
     return load_settings(GatewaySettings, file=chosen, environ=environ)
+
+
+def changed_keys(before: GatewaySettings, after: GatewaySettings, *, applies: str = "") -> tuple[str, ...]:
+    """Keys whose values differ; with `applies`, only those whose changes take effect then."""
+    return tuple(
+        doc.key
+        for doc in _docs()
+        if applies in ("", doc.applies) and _value(before, doc.path) != _value(after, doc.path)
+    )
+
+
+@cache
+def _docs() -> tuple[SettingDoc, ...]:
+    """Takes 2 ms to make, which calls would wait for at each edit."""
+    return tuple(describe(GatewaySettings))
+
+
+def _value(settings: GatewaySettings, path: Sequence[str]) -> object:
+    value: object = settings
+    for name in path:
+        value = getattr(value, name)
+    return value
 
 
 def to_call_config(settings: GatewaySettings) -> CallConfig:

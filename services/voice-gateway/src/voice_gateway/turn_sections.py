@@ -132,15 +132,15 @@ class SpeculationSettings(Section):
 class ConversationSettings(Section):
     """What is said without being asked. Empty: nothing."""
 
-    greeting: str = setting(_CONVERSATION.greeting, max_length=MAX_SPOKEN_CHARACTERS)
+    greeting: str = setting(_CONVERSATION.greeting, private=True, max_length=MAX_SPOKEN_CHARACTERS)
     """Spoken when a call begins."""
-    reprompt: str = setting(_CONVERSATION.reprompt, max_length=MAX_SPOKEN_CHARACTERS)
+    reprompt: str = setting(_CONVERSATION.reprompt, private=True, max_length=MAX_SPOKEN_CHARACTERS)
     """Spoken when the caller says nothing."""
     reprompt_after_ms: int = setting(_CONVERSATION.reprompt_after_ms, unit="ms", ge=1_000, le=600_000)
     """How long the caller says nothing before that. People take up to 10 s to look something up."""
     max_reprompts: int = setting(_CONVERSATION.max_reprompts, ge=1, le=20)
     """How often in a row."""
-    farewell: str = setting(_CONVERSATION.farewell, max_length=MAX_SPOKEN_CHARACTERS)
+    farewell: str = setting(_CONVERSATION.farewell, private=True, max_length=MAX_SPOKEN_CHARACTERS)
     """Spoken before a call is ended for its length."""
     farewell_ms: int = setting(_CONVERSATION.farewell_ms, unit="ms", ge=1_000, le=120_000)
     """How long before MAX_CALL_SECONDS the call is brought to its end, at the next turn boundary."""

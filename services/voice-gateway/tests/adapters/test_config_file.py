@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,30 @@ def test_a_file_is_followed_too(tmp_path: Path, write: Callable[[Path, str], Non
 def test_a_static_source_stays() -> None:
     config = CallConfig()
     assert StaticConfigSource(config).current() is config
+
+
+def test_an_edit_during_the_start_is_taken(tmp_path: Path) -> None:
+    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7")
+    early = mounted.source.current()
+    mounted.edit(LLM_TEMPERATURE="0.2")
+    source = FileConfigSource(tmp_path, mounted.load, initial=early, on_reload=mounted.results.append)
+    source.catch_up()
+    assert source.current().llm.temperature == 0.2
+    source.catch_up()
+    assert mounted.results == ["applied"]
+
+
+def test_what_became_of_edits_is_kept(tmp_path: Path) -> None:
+    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7")
+    assert mounted.source.history.refusal is None
+    mounted.edit(LLM_TEMPERATURE="hot")
+    mounted.later()
+    history = replace(mounted.source.history)
+    assert history.refused
+    assert history.refusal is not None
+    (problem,) = history.refusal.problems
+    assert problem.startswith("LLM_TEMPERATURE is 'hot'")
+    mounted.edit(LLM_TEMPERATURE="0.7")
+    mounted.later()
+    assert not mounted.source.history.refused, "the source holds what is in force again"
+    assert mounted.source.history.refusal == history.refusal, "the last refusal is still told"

@@ -1,7 +1,7 @@
 """The gateway's edge on a real port with a runner that plays a script, and a caller."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,9 +74,10 @@ class Edge:
         """Current value of a sample."""
         return self.telemetry.registry.get_sample_value(f"voice_gateway_{name}", labels)
 
-    async def call(self, *messages: pb.ClientMessage, close: bool = False) -> Any:
-        """Start a call and send `messages`."""
-        call = self.stub.StreamAudio(timeout=WAIT_S)
+    async def call(self, *messages: pb.ClientMessage, close: bool = False, **metadata: str) -> Any:
+        """Start a call and send `messages`; underlines in the names of `metadata` are hyphens."""
+        headers = [(name.replace("_", "-"), value) for name, value in metadata.items()]
+        call = self.stub.StreamAudio(timeout=WAIT_S, metadata=headers)
         for message in messages:
             await call.write(message)
         if close:
@@ -86,16 +87,29 @@ class Edge:
 
 @asynccontextmanager
 async def served(
-    script: Script = nothing, *, probes: Sequence[BackendProbe] = (), **environ: str
+    script: Script = nothing,
+    *,
+    probes: Sequence[BackendProbe] = (),
+    credentials: grpc.ChannelCredentials | None = None,
+    environ: Mapping[str, str] | None = None,
+    **more: str,
 ) -> AsyncIterator[Edge]:
-    """A gateway with a scripted runner."""
-    keys = {"GATEWAY_LISTEN_ADDRESS": "127.0.0.1:0", "METRICS_LISTEN_ADDRESS": "127.0.0.1:0", **environ}
+    """A gateway with a scripted runner, and a channel to it: over TLS where there are `credentials`."""
+    keys = {"GATEWAY_LISTEN_ADDRESS": "127.0.0.1:0", "METRICS_LISTEN_ADDRESS": "127.0.0.1:0", **(environ or {}), **more}
     runner, telemetry = ScriptedRunner(script), PrometheusTelemetry()
     async with (
         serving(load(environ=keys), runner, telemetry, probes) as gateway,
-        grpc.aio.insecure_channel(f"127.0.0.1:{gateway.calls.port}") as channel,
+        channel_to(gateway.calls.port, credentials) as channel,
     ):
         yield Edge(gateway, runner, telemetry, channel, pb_grpc.VoiceGatewayStub(channel))
+
+
+def channel_to(port: int, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+    """A connection of its own to a port of this machine."""
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+    if credentials is None:
+        return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
+    return grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options)
 
 
 async def all_of(call: Any) -> list[pb.ServerMessage]:

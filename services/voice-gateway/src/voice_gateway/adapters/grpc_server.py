@@ -1,7 +1,7 @@
 """The gRPC server around the service: options, health, reflection, errors."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 
 from servicekit import health as health_service
 from servicekit.health import Health
+from servicekit.rpc_auth import AuthInterceptor, Metadata
 from servicekit.rpc_errors import ErrorInterceptor
 from servicekit.settings import split_address
 from voice_contracts import voice_workflow_pb2 as pb
@@ -57,6 +58,8 @@ class RunningServer:
     host: str
     port: int
     health: Health
+    health_port: int | None = None
+    """Where health is answered without TLS as well; None: nowhere else."""
 
     def ready(self, ready: bool) -> None:
         """Say whether new calls are taken."""
@@ -64,32 +67,66 @@ class RunningServer:
             self.health.set(name, ready)
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where and how callers come in."""
+
+    address: str
+    max_chunk_bytes: int
+    tls: grpc.ServerCredentials | None = None
+    """None: without TLS."""
+    authenticate: Callable[[Metadata], str] | None = None
+    """Names the caller, or raises Unauthenticated. None: everybody may call. Health is answered to strangers."""
+    health_address: str = ""
+    """Where health is answered without TLS, beside `address`. Empty: nowhere else."""
+
+
 @asynccontextmanager
-async def serving_calls(
-    service: VoiceGatewayService, *, listen_address: str, max_chunk_bytes: int
-) -> AsyncIterator[RunningServer]:
-    """Serve until the context is left; calls that still run are then cut. Raises OSError where the address can't be
+async def serving_calls(service: VoiceGatewayService, listener: Listener) -> AsyncIterator[RunningServer]:
+    """Serve until the context is left; calls that still run are then cut. Raises OSError where an address can't be
     had.
     """
-    host, _ = split_address(listen_address)
+    interceptors: list[grpc.aio.ServerInterceptor] = [ErrorInterceptor(to_status, domain=DOMAIN)]
+    if listener.authenticate is not None:
+        interceptors.append(AuthInterceptor(listener.authenticate, open_services=(health_service.SERVICE_NAME,)))
     server = grpc.aio.server(
-        interceptors=[ErrorInterceptor(to_status, domain=DOMAIN)],
-        options=server_options(max_chunk_bytes=max_chunk_bytes),
+        interceptors=interceptors, options=server_options(max_chunk_bytes=listener.max_chunk_bytes)
     )
     pb_grpc.add_VoiceGatewayServicer_to_server(service, server)
     health = Health()
     health.add_to(server)
     reflection.enable_server_reflection((SERVICE, health_service.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    try:
-        port = server.add_insecure_port(listen_address)
-    except RuntimeError as error:
-        raise OSError(f"the address {listen_address} is in use or not of this machine") from error
+    async with AsyncExitStack() as stack:
+        health_port = None
+        if listener.health_address:
+            health_port = await stack.enter_async_context(_serving_health(health, listener.health_address))
+        host, _ = split_address(listener.address)
+        running = RunningServer(host, _bound(server, listener.address, listener.tls), health, health_port)
+        await server.start()
+        health.set(LIVENESS, True)
+        running.ready(True)
+        try:
+            yield running
+        finally:
+            await health.shutdown()
+            await server.stop(STOP_GRACE_S)
+
+
+@asynccontextmanager
+async def _serving_health(health: Health, address: str) -> AsyncIterator[int]:
+    """Answer what probes ask, and nothing else. Gives the bound port."""
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    health.add_to(server)
+    port = _bound(server, address, None)
     await server.start()
-    running = RunningServer(host, port, health)
-    health.set(LIVENESS, True)
-    running.ready(True)
     try:
-        yield running
+        yield port
     finally:
-        await health.shutdown()
         await server.stop(STOP_GRACE_S)
+
+
+def _bound(server: grpc.aio.Server, address: str, tls: grpc.ServerCredentials | None) -> int:
+    try:
+        return server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls)
+    except RuntimeError as error:
+        raise OSError(f"the address {address} is in use or not of this machine") from error

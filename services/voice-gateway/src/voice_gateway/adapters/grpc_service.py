@@ -18,6 +18,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from servicekit.logs import bound, get_logger
+from servicekit.rpc_auth import PRINCIPAL
 from servicekit.rpc_errors import leaf_errors
 from voice_contracts import voice_workflow_pb2 as pb
 from voice_contracts import voice_workflow_pb2_grpc as pb_grpc
@@ -171,6 +172,7 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
             trace.begun(sample_rate_hz=hello.sample_rate_hz, language=hello.language_code[:35])
             log.info(
                 "call_started",
+                principal=PRINCIPAL.get(),
                 session_id=hello.session_id[:64],
                 sample_rate_hz=hello.sample_rate_hz,
                 language=hello.language_code[:35],

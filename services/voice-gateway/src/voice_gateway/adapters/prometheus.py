@@ -3,13 +3,16 @@
 Names without a comment are on dashboards already and stay. No label holds anything a caller chooses.
 """
 
+import math
 from dataclasses import dataclass
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from voice_gateway.adapters.authentication import Cause
 from voice_gateway.application.ports import Load
 from voice_gateway.domain.breaker import BreakerState
 from voice_gateway.domain.errors import BackendKind
@@ -40,6 +43,8 @@ WATERFALL = (
 PREFIX = "voice_gateway_"
 
 BREAKER_LEVELS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
+AUTH_REFUSALS: tuple[str, ...] = get_args(Cause)
 
 BACKENDS: tuple[BackendKind, ...] = ("asr", "llm", "tts")
 
@@ -138,6 +143,7 @@ class PrometheusTelemetry:
         self._duplex = _Duplex(make)
         self._ladder = _Ladder(make)
         self._process = _Process(make)
+        self._edge = _Edge(make)
         self._revisions: set[str] = set()
         """Those that have a sample."""
         self._begin_at_zero()
@@ -150,6 +156,7 @@ class PrometheusTelemetry:
             (self._process.reloads, ("applied", "unchanged", "refused")),
             (self._process.journals, ("kept", "cut_queue", "cut_size", "cut_total", "failed")),
             (self._duplex.speculations, ("started", "adopted", "wasted")),
+            (self._edge.auth_refused, AUTH_REFUSALS),
         ):
             for value in values:
                 counter.labels(value)
@@ -249,6 +256,22 @@ class PrometheusTelemetry:
         self._process.reloads.labels(result).inc()
         self._process.config_ok.set(result != "refused")
 
+    def auth_refused(self, reason: str) -> None:
+        """Count a call that was not let in."""
+        self._edge.auth_refused.labels(reason).inc()
+
+    def credentials_changed(self, what: str, result: str) -> None:
+        """Count a change of "tls", "api_keys" or "jwt_keys": "applied" or "refused"."""
+        self._edge.credentials.labels(what, result).inc()
+
+    def certificate_expires(self, at_s: float) -> None:
+        """Show until when the certificate of the listener is good."""
+        self._edge.expiry.set(at_s)
+
+    def kubernetes_request(self, what: str, result: str) -> None:
+        """Count a request about this pod: "ok", "failed", "forbidden" or "dropped"."""
+        self._edge.kubernetes.labels(what, result).inc()
+
     def journal_ended(self, result: str) -> None:
         """Count a journal: "kept", "cut_queue", "cut_size", "cut_total" or "failed"."""
         self._process.journals.labels(result).inc()
@@ -272,6 +295,24 @@ class _Ladder:
             "backend_failovers", "Requests that went on to the next backend.", "backend", "position", "reason"
         )
         self.apologies = make.counter("apologies", "Failures that callers were told of by ear.", "backend", "form")
+
+
+class _Edge:
+    """Who is let in, with what the gateway shows itself, and what the cluster is told."""
+
+    def __init__(self, make: _Maker) -> None:
+        self.auth_refused = make.counter("auth_refusals", "Calls whose key or token was not accepted.", "reason")
+        self.credentials = make.counter(
+            "credential_reloads", "Changes of the listener's certificate, and of keys.", "what", "result"
+        )
+        self.expiry = make.gauge(
+            "tls_certificate_expiry_timestamp_seconds",
+            "Unix time from which on callers refuse the listener's certificate; NaN without TLS.",
+        )
+        self.expiry.set(math.nan)
+        self.kubernetes = make.counter(
+            "kubernetes_requests", "Requests to the API server about this pod.", "what", "result"
+        )
 
 
 class _VoiceActivity:

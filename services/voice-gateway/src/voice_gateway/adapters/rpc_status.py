@@ -11,6 +11,7 @@ DOMAIN = "voice-gateway"
 """Domain of the ErrorInfo that each status carries."""
 
 CODES: dict[type[errors.GatewayError], grpc.StatusCode] = {
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.AtCapacity: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Draining: grpc.StatusCode.UNAVAILABLE,
     errors.BadRequest: grpc.StatusCode.INVALID_ARGUMENT,

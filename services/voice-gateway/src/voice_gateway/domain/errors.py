@@ -1,6 +1,7 @@
 """Everything that can go wrong in a call, as one tree.
 
 GatewayError
+├── Unauthenticated        nobody knows who calls; nothing of the call is read
 ├── CallRefused            the call never starts
 │   ├── AtCapacity
 │   └── Draining
@@ -38,6 +39,12 @@ class GatewayError(Exception):
     def __init__(self, message: str, *, detail: str = "") -> None:
         super().__init__(message)
         self.detail = detail
+
+
+class Unauthenticated(GatewayError):
+    """The call brought no key or token, or one that is not accepted."""
+
+    reason = "UNAUTHENTICATED"
 
 
 class CallRefused(GatewayError):
