@@ -33,8 +33,8 @@ prune() {
   local packages; packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   # silero-vad: eight forms of one model, of which the gateway loads one.
   find "$packages/silero_vad/data" -type f ! -name silero_vad.onnx ! -name __init__.py -delete 2>/dev/null || true
-  # onnxruntime: converters and quantisers of models, which need torch.
-  rm -rf "$packages"/onnxruntime/{transformers,quantization,tools,datasets}
+  # onnxruntime: converters and quantisers of models, which need torch; its library for C programs, beside the one for Python.
+  rm -rf "$packages"/onnxruntime/{transformers,quantization,tools,datasets} "$packages"/onnxruntime/capi/libonnxruntime.so*
   # numpy: the Fortran wrapper generator and C headers; uvloop: the sources of its extension.
   rm -rf "$packages"/numpy/{f2py,distutils,_core/include}
   find "$packages/uvloop" \( -name '*.pyx' -o -name '*.pxd' -o -name '*.c' \) -delete 2>/dev/null || true

@@ -12,10 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-from servicekit.settings import split_address
+from servicekit.addresses import split_address
 
 EXIT_UNHEALTHY = 1
 EXIT_BAD_TARGET = 2
@@ -46,6 +43,9 @@ def ask(address: str, *, service: str, timeout_s: float) -> str:
 
 
 def _grpc(address: str, service: str, timeout_s: float) -> str:
+    import grpc  # noqa: PLC0415 - a tenth of a second that an HTTP target needs not
+    from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: PLC0415
+
     with grpc.insecure_channel(address, options=_WITHOUT_PROXY) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
