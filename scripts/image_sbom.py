@@ -82,7 +82,10 @@ def document(name: str) -> dict[str, Any]:
     image["version"] = os.environ.get("VERSION") or "unknown"
     if revision := os.environ.get("REVISION"):
         image["properties"] = [{"name": "org.opencontainers.image.revision", "value": revision}]
-    about: dict[str, Any] = {"component": image, "tools": {"components": [{"type": "application", "name": Path(__file__).name}]}}
+    about: dict[str, Any] = {
+        "component": image,
+        "tools": {"components": [{"type": "application", "name": Path(__file__).name}]},
+    }
     if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
         about["timestamp"] = datetime.fromtimestamp(int(epoch), UTC).isoformat().replace("+00:00", "Z")
     contents = json.dumps([about, components], sort_keys=True)

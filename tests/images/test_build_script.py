@@ -77,7 +77,7 @@ def test_a_dry_run_says_all_and_runs_nothing(desk: Desk) -> None:
 
 @pytest.mark.parametrize("builder", ["docker", "podman", "buildah"])
 def test_it_builds_what_was_named_with_what_was_said(desk: Desk, builder: str) -> None:
-    desk.add(builder, body='case $* in *Size*) echo 1000000 ;; *) echo sha256:0 ;; esac')
+    desk.add(builder, body="case $* in *Size*) echo 1000000 ;; *) echo sha256:0 ;; esac")
     result = desk.run(
         "--base-image", "registry.example.com/python:3.12", "--source", "https://example.com/voice", "gateway", "--",
         "--network", "host",

@@ -1,4 +1,4 @@
-"""The images themselves, built and looked into. Only where VOICE_TESTS_IMAGES=1 asks for it: docs/how-to/build-images.md.
+"""The images themselves, built and looked into. Only where VOICE_TESTS_IMAGES=1 asks: docs/how-to/build-images.md.
 
 VOICE_TESTS_BUILD holds options for scripts/build_gateway.sh, such as --with, --base-image and, after --, the builder's.
 VOICE_TESTS_RUN holds options for the builder's `run`.
@@ -31,13 +31,17 @@ print(json.dumps({
     "tools": [t for t in tools for d in os.environ["PATH"].split(":") if os.path.exists(d + "/" + t)],
     "cache": [str(p) for p in pathlib.Path("/").glob("root/.cache/*")] if os.access("/root", os.R_OK) else [],
     "build": os.path.exists("/build"),
-    "uncompiled": [str(p) for p in packages.rglob("*.py") if not list((p.parent / "__pycache__").glob(p.stem + ".*.pyc"))],
+    "uncompiled": [
+        str(p) for p in packages.rglob("*.py") if not list((p.parent / "__pycache__").glob(p.stem + ".*.pyc"))
+    ],
     "writable": [d for d, _, _ in os.walk("/opt") if os.access(d, os.W_OK)],
     "bin": sorted(os.listdir("/opt/voice/bin")),
     "sbom": json.loads(next(pathlib.Path("/usr/share/sbom").glob("*.json")).read_text()),
     "notice": [p.name for p in pathlib.Path("/usr/share/doc").glob("voice-*/NOTICE")],
 }))
 """
+
+ENGINES = "import pocketsphinx; from speech_worker.engines.flite import prepare; print(prepare({})[1]['voices'])"
 
 
 def build_options() -> list[str]:
@@ -97,7 +101,7 @@ def test_nothing_is_in_it_that_it_does_not_need(images: dict[str, Inside], name:
         ("voice-gateway", ["voice-gateway", "--check"]),
         ("voice-speech-worker", ["speech-worker", "--help"]),
         ("voice-speech-worker", ["offline-responder", "--help"]),
-        ("voice-speech-worker", ["python", "-c", "import pocketsphinx; from speech_worker.engines.flite import _Flite; assert _Flite().voices"]),
+        ("voice-speech-worker", ["python", "-c", ENGINES]),
         ("voice-fakes", ["voice-fakes", "--help"]),
     ],
 )  # fmt: skip

@@ -56,7 +56,8 @@ def test_the_same_contents_give_the_same_bytes() -> None:
 def test_debian_packages_come_from_dpkg(tmp_path: Path) -> None:
     status = tmp_path / "status"
     status.write_text(
-        "Package: libflite1\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.2-5\nDescription: small\n more\n\n"
+        "Package: libflite1\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.2-5\n"
+        "Description: small\n more\n\n"
         "Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n\n"
         "Package: tzdata\nStatus: install ok installed\nArchitecture: all\nVersion: 2024a-0+deb12u1\n"
     )
