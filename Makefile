@@ -6,7 +6,7 @@ WAV ?=
 uv := .bootstrap/bin/uv
 py := .venv/bin/python
 
-.PHONY: help setup setup-dev demo talk test lint types unit bench proto lock docs clean
+.PHONY: help setup setup-dev demo talk test lint types unit bench images proto lock docs clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ unit: setup-dev ## tests only
 
 bench: setup-dev ## latency, CPU, memory and barge-in against the scriptable fakes; word error rate of the engines
 	@scripts/bench.sh
+
+images: ## container images with docker, podman or buildah: scripts/build_gateway.sh --help
+	@scripts/build_gateway.sh
 
 proto: setup-dev ## regenerate the Python code of the contract
 	@scripts/generate_stubs.sh

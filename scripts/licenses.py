@@ -51,9 +51,10 @@ CARRIED = {
     "grpcio": "The wheel carries BoringSSL, zlib, abseil, c-ares and re2 (permissive).",
 }
 REMARKS = {
-    "speech-worker": "The image adds Debian's `libflite1` (CMU Flite, BSD-like). `espeakng-loader` (espeak-ng, "
-    "GPL-3.0-or-later) is an optional extra for use on one's own machine and is in no image. faster-whisper and "
-    "sherpa-onnx are optional extras too; PyAV, whose wheel carries GPL codecs, is not used.",
+    "speech-worker": "The image adds Debian's `libflite1` (CMU Flite, BSD-like) with `libasound2` (LGPL-2.1-or-later), "
+    "and holds the responder too. `espeakng-loader` (espeak-ng, GPL-3.0-or-later) is an optional extra for one's "
+    "own machine and in no image. faster-whisper and sherpa-onnx are optional extras too; PyAV, whose wheel carries "
+    "GPL codecs, is not used.",
 }
 
 

@@ -1,7 +1,8 @@
 """What needs a Prometheus or helm can be left out on machines that have none; it is reported as deselected.
 
 Prometheus is a package of the system, so its absence is an error until the environment says otherwise. helm is not:
-where it is absent its tests are left out, and scripts/test.sh says so.
+where it is absent its tests are left out, and scripts/test.sh says so. Building images takes minutes, a builder and a
+base image: only where VOICE_TESTS_IMAGES is 1.
 """
 
 import os
@@ -12,6 +13,7 @@ from charts import helm_installed
 from monitoring.prometheus import INSTALL, installed
 
 WITHOUT_PROMETHEUS = "VOICE_TESTS_WITHOUT_PROMETHEUS"
+WITH_IMAGES = "VOICE_TESTS_IMAGES"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -21,6 +23,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         absent.add("prometheus_installed")
     if not helm_installed():
         absent.add("real_helm")
+    if os.environ.get(WITH_IMAGES) != "1":
+        absent.add("images")  # of tests/images/test_built_images.py
     without = [item for item in items if absent & set(getattr(item, "fixturenames", ()))]
     if without:
         config.hook.pytest_deselected(items=without)

@@ -20,6 +20,8 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from servicekit.addresses import split_address as split_address
+
 S = TypeVar("S", bound=BaseSettings)
 
 MAX_SHOWN_CHARACTERS = 80
@@ -132,16 +134,6 @@ def describe(cls: type[BaseSettings]) -> list[SettingDoc]:
         )
         for leaf in _leaves(cls, str(cls.model_config.get("env_prefix", "")).upper())
     ]
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of "host:port" or "[::1]:port". Raises ValueError with a sentence."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("allowed is host:port with a port of 0 to 65535, for example 127.0.0.1:50051")
-    if host.startswith("[") != host.endswith("]") or (":" in host and not host.startswith("[")):
-        raise ValueError("an IPv6 address is written in brackets, for example [::1]:50051")
-    return host.strip("[]"), int(port)
 
 
 @cache

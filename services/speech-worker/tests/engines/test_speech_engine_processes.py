@@ -1,9 +1,14 @@
 """Engine processes: a crash ends one stream, and another process takes the place."""
 
 import asyncio
+import ctypes
 import os
 import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import psutil
 import pytest
 from speech_harness import question
 
@@ -19,6 +24,7 @@ pytestmark = [pytest.mark.edge, pytest.mark.speech]
 
 SPEECH = question("what-time-is-it")
 DEADLINE_S = 20.0
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 async def hear(stream: AsrStream) -> str:
@@ -90,6 +96,36 @@ async def test_the_process_that_makes_them_is_replaced_too() -> None:
         pool.give_back(second)
     finally:
         await pool.stop()
+
+
+@contextmanager
+def adopting_orphans() -> Iterator[None]:
+    """As process 1 of a container does. Linux; elsewhere orphans go to the system's own process 1."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    yield
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+async def test_process_1_collects_the_copies_of_a_maker_that_died() -> None:
+    pool = ChildPool(ChildSpec("speech_worker.engines.espeak", {}, 1))
+    with adopting_orphans():
+        await pool.start()
+        try:
+            orphan = pool.take()
+            assert orphan is not None
+            assert pool._zygote is not None
+            pool._zygote.kill()
+            await pool._zygote.wait()
+            if sys.platform == "linux":
+                ended = asyncio.to_thread(os.waitid, os.P_PID, orphan.pid, os.WEXITED | os.WNOWAIT)
+                assert await asyncio.wait_for(ended, DEADLINE_S) is not None
+            orphan.kill()
+            pool.give_back(orphan)
+            assert not psutil.pid_exists(orphan.pid)
+        finally:
+            await pool.stop()
 
 
 async def test_an_engine_that_cannot_be_prepared_says_why() -> None:

@@ -73,6 +73,10 @@ class Child:
         self._writer.close()
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
+        # A copy whose zygote died is a child of process 1, and in a container that is this process. One that has not
+        # ended yet stays on the list of processes until the container ends.
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
 
     def _gone(self) -> EngineFailed:
         self.failed = True
