@@ -16,6 +16,6 @@ without=(--no-emit-package grpcio-tools --no-emit-package setuptools --no-emit-p
 export_pins gateway.txt --no-dev --package voice-gateway "${without[@]}"
 export_pins speech-worker.txt --no-dev --package speech-worker --extra pocketsphinx "${without[@]}"
 export_pins responder.txt --no-dev --package offline-responder
-export_pins fakes.txt --no-dev --package voice-fakes "${without[@]}"
+export_pins fakes.txt --no-dev --package voice-fakes --package voice-clients "${without[@]}"
 export_pins client.txt --no-dev --package voice-clients --extra duplex
 echo 'uv>=0.9' | "$uv" pip compile --quiet --no-header --no-annotate --generate-hashes --output-file requirements/bootstrap.txt -
