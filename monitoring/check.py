@@ -96,8 +96,6 @@ async def _query(server: Prometheus, query: Query, where: str, span: tuple[float
     except PrometheusError as error:
         verdict.failures.append(f"{where}: {error}: {expr}")
         return
-    if query.later:
-        return
     for metric in sorted(metrics_of(expr)):
         if not query.may_be_empty and not await server.query_range(f"count({metric})", *span, SCRAPE_S):
             verdict.failures.append(f"{where}: nothing exports {metric}")

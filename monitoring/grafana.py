@@ -29,8 +29,6 @@ class Query:
     exemplars: bool = False
     may_be_empty: bool = False
     """True for what is there only after a rare event, such as a failure; the check does not miss it."""
-    later: bool = False
-    """True for metrics that the gateway does not have yet."""
 
     @property
     def promql(self) -> str:

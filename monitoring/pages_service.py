@@ -270,12 +270,16 @@ DEPLOYS = Page(
             "Did callers notice",
             (
                 Panel(
-                    "Resumes", "Calls that came back to another pod, a minute, by result.",
-                    one(f"60 * {rate(G + 'resumes_total', by='result')}", "{{result}}", later=True), width=6,
+                    "Resumes", "Calls that came from another pod or a lost connection, a minute. `reset` and `silence` "
+                    "without a deploy: a pod or a network that breaks. `unreadable`: RESUME_KEYS_FILE differs between "
+                    "pods, or was changed without the old key.",
+                    one(f"60 * {rate(G + 'resumes_total', by='cause, result')}", "{{cause}} {{result}}"), width=6,
                 ),
                 Panel(
-                    "Gap of a resume", "Last audio from the old pod to the first from the new one. The aim is 1 s.",
-                    quantiles(f"{G}resume_gap_seconds", later=True), unit="s", steps=((1.0, "red"),), width=6,
+                    "Gap of a resume", "How long nothing reached the client: until it connected anew, and then until "
+                    "the answer was heard again. The aim is 1 s; after silence a client waits 1.5 s before it redials.",
+                    quantiles(f"{G}resume_gap_seconds", by="cause", may_be_empty=True), unit="s",
+                    steps=((1.0, "red"),), width=6,
                 ),
                 Panel(
                     "Calls that ended badly", "A minute, by reason. A deploy leaves no mark here.",

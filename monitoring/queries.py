@@ -53,17 +53,18 @@ def worker_mean(metric: str) -> str:
     return f"{total} / {count}"
 
 
-def quantiles(metric: str, *, exemplars: bool = False, later: bool = False) -> tuple[Query, ...]:
-    """Median and p95."""
+def quantiles(metric: str, *, by: str = "", exemplars: bool = False, may_be_empty: bool = False) -> tuple[Query, ...]:
+    """Median and p95, of each value of the label `by`."""
+    name = f" {{{{{by}}}}}" if by else ""
     return (
-        Query(quantile("0.5", metric), "p50", later=later),
-        Query(quantile("0.95", metric), "p95", exemplars=exemplars, later=later),
+        Query(quantile("0.5", metric, by=by), f"p50{name}", may_be_empty=may_be_empty),
+        Query(quantile("0.95", metric, by=by), f"p95{name}", exemplars=exemplars, may_be_empty=may_be_empty),
     )
 
 
-def one(expr: str, legend: str = "", *, may_be_empty: bool = False, later: bool = False) -> tuple[Query, ...]:
+def one(expr: str, legend: str = "", *, may_be_empty: bool = False) -> tuple[Query, ...]:
     """A panel's only query."""
-    return (Query(expr, legend, may_be_empty=may_be_empty, later=later),)
+    return (Query(expr, legend, may_be_empty=may_be_empty),)
 
 
 def _by(labels: str) -> str:

@@ -44,6 +44,7 @@ READ = {"pocketsphinx": "BSD-2-Clause"}
 CARRIED = {
     "numpy": "The wheel carries OpenBLAS (BSD-3-Clause) and libgfortran (GPL-3.0 with the GCC runtime exception, which "
     "permits this use).",
+    "cryptography": "The wheel carries OpenSSL (Apache-2.0).",
     "soundfile": "The wheel carries libsndfile (LGPL-2.1-or-later) as a library of its own.",
     "pocketsphinx": "The wheel carries the US English acoustic model, dictionary and language model (BSD-like, CMU).",
     "livekit": "The wheel carries WebRTC (BSD-3-Clause) and inside it Chromium's FFmpeg (LGPL-2.1-or-later), libvpx, "

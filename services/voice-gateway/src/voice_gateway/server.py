@@ -17,6 +17,7 @@ from servicekit.settings import SettingsError, split_address
 from voice_gateway.adapters.audio_tools import LocalAudioTools
 from voice_gateway.adapters.backend_checks import BackendChecks
 from voice_gateway.adapters.backend_selection import OneOfEach
+from voice_gateway.adapters.checkpoint_seal import FileKeys, ProcessKeys, SealedTokens
 from voice_gateway.adapters.clip_files import ClipFiles
 from voice_gateway.adapters.grpc_server import RunningServer, serving_calls
 from voice_gateway.adapters.grpc_service import VoiceGatewayService
@@ -37,6 +38,7 @@ from voice_gateway.application.admission import Admission
 from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.clock import MonotonicClock
 from voice_gateway.application.config import ConfigSource
+from voice_gateway.application.continuity import LEAVING_S
 from voice_gateway.application.failover import FallbackAsr, FallbackLlm, FallbackTts, NamedModel
 from voice_gateway.application.ladder import Ladder
 from voice_gateway.application.messages import Hello
@@ -73,12 +75,14 @@ log = get_logger(__name__)
 class Runner(Protocol):
     """What holds the calls."""
 
-    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str, trace: CallTrace) -> None:
+    async def run(
+        self, hello: Hello, transport: CallTransport, *, call_id: str, trace: CallTrace, principal: str
+    ) -> None:
         """Hold one call."""
         ...
 
-    async def drain(self, *, deadline_ms: int) -> None:
-        """Tell every call that the process stops."""
+    async def drain(self, *, deadline_ms: int, resumable_ms: int) -> None:
+        """Tell every call that the process stops; calls that can go on elsewhere have until `resumable_ms`."""
         ...
 
 
@@ -110,14 +114,18 @@ class RunningGateway:
         """Take certificates and keys that were renewed."""
         self._guard.look()
 
-    async def drain(self, *, seconds: float) -> bool:
-        """Take no new calls and let the running ones finish their turn; False where some were still running."""
+    async def drain(self, *, seconds: float, resumable_seconds: float) -> bool:
+        """Take no new calls and let the running ones finish their turn, or go on elsewhere; False where some were still
+        running.
+        """
         self._admission.drain()
         self.calls.ready(False)
-        log.info("draining", calls=self._admission.running, seconds=seconds)
+        log.info("draining", calls=self._admission.running, seconds=seconds, resumable_seconds=resumable_seconds)
         try:
-            async with asyncio.timeout(seconds + FAREWELL_S):
-                await self._runner.drain(deadline_ms=round(seconds * 1000))
+            async with asyncio.timeout(max(seconds, resumable_seconds + LEAVING_S) + FAREWELL_S):
+                await self._runner.drain(
+                    deadline_ms=round(seconds * 1000), resumable_ms=round(resumable_seconds * 1000)
+                )
                 await self._service.until_idle()
         except TimeoutError:
             log.warning("calls_cut", calls=self._admission.running)
@@ -275,6 +283,13 @@ async def recording(settings: GatewaySettings, telemetry: PrometheusTelemetry) -
         yield files
 
 
+def checkpoint_seal(settings: GatewaySettings) -> SealedTokens:
+    """What makes calls' states into tokens. Raises SettingsError where the keys cannot be used."""
+    resume = settings.server.resume
+    keys = ProcessKeys() if resume.keys_file is None else FileKeys(resume.keys_file)
+    return SealedTokens(keys, valid_s=resume.valid_seconds)
+
+
 @asynccontextmanager
 async def serving(
     settings: GatewaySettings,
@@ -358,7 +373,15 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
     ):
         canned = CannedSpeech(config, tools, store=None if folder is None else ClipFiles(folder))
         services = CallServices(
-            config, tools, clock, telemetry, SharedKnowledge(), canned, turn_model=turn_model, journals=journals
+            config,
+            tools,
+            clock,
+            telemetry,
+            SharedKnowledge(),
+            canned,
+            turn_model=turn_model,
+            journals=journals,
+            seal=checkpoint_seal(settings),
         )
         runner = CallRunner(services, OneOfEach(backends.backends))
         async with serving(
@@ -384,7 +407,8 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
             ]
             try:
                 log.info("stopping", signal=await signalled)
-                await gateway.drain(seconds=settings.server.drain_seconds)
+                drain = settings.server.drain
+                await gateway.drain(seconds=drain.legacy_seconds, resumable_seconds=drain.resumable_seconds)
             finally:
                 for task in beside:
                     task.cancel()

@@ -407,6 +407,57 @@ class LimitSettings(Section):
     """A client that has not taken its audio for this long loses its call."""
 
 
+class ResumeSettings(Section):
+    """Calls that are taken up again where their connection was lost."""
+
+    keys_file: Path | None = setting(
+        None, alias="RESUME_KEYS_FILE", applies="restart", allowed="a file of lines ID:KEY, or empty"
+    )
+    """Keys that seal calls' states, each 32 bytes in base64 (`openssl rand -base64 32`): the first one seals, all open.
+    The file is read again when it changes. To rotate: add a key at the end everywhere, then move it to the front, then
+    remove the old one after RESUME_VALID_SECONDS. Empty: a key of this process alone, so that calls go on only here."""
+    valid_seconds: int = setting(300, unit="s", alias="RESUME_VALID_SECONDS", applies="restart", ge=10, le=86_400)
+    """How long a state is good for; a call that lasts is given a new one in time. Five minutes: a laptop's lid, a
+    tunnel; a caller who waits for longer hangs up."""
+
+    @field_validator("keys_file", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return None if value == "" else value
+
+
+class DrainSettings(Section):
+    """What becomes of calls after SIGTERM."""
+
+    seconds: float = setting(25.0, unit="s", alias="DRAIN_SECONDS", applies="restart", ge=0, le=86_400)
+    """How long calls may go on after SIGTERM to finish their turn. Less than Kubernetes' default grace of 30."""
+    resumable_seconds: float = setting(
+        10.0, unit="s", alias="DRAIN_RESUMABLE_SECONDS", applies="restart", ge=0, le=86_400
+    )
+    """The same for calls that can go on elsewhere: they leave at their next turn boundary, or after this long in the
+    middle of an answer, which goes on there. Most answers are over by then."""
+    legacy_max_seconds: float | None = setting(
+        None,
+        unit="s",
+        alias="DRAIN_LEGACY_MAX_SECONDS",
+        applies="restart",
+        ge=0,
+        le=86_400,
+        allowed="a number from 0 to 86400, or empty for DRAIN_SECONDS",
+    )
+    """DRAIN_SECONDS for calls that cannot go on elsewhere, by the name that tells it from DRAIN_RESUMABLE_SECONDS."""
+
+    @field_validator("legacy_max_seconds", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @property
+    def legacy_seconds(self) -> float:
+        """For calls that cannot go on elsewhere."""
+        return self.seconds if self.legacy_max_seconds is None else self.legacy_max_seconds
+
+
 class ServerSettings(Section):
     """The process."""
 
@@ -425,8 +476,8 @@ class ServerSettings(Section):
     container with TLS sets 0.0.0.0:50052."""
     max_calls: int = setting(100, alias="MAX_CALLS", applies="restart", ge=1, le=10_000)
     """Calls that this process takes; one more is refused and told when to come back. 100 is what one core carries."""
-    drain_seconds: float = setting(25.0, unit="s", alias="DRAIN_SECONDS", applies="restart", ge=0, le=86_400)
-    """How long calls may go on after SIGTERM to finish their turn. Less than Kubernetes' default grace of 30."""
+    drain: DrainSettings = DrainSettings()
+    resume: ResumeSettings = ResumeSettings()
 
     @field_validator("listen_address", "metrics_listen_address", "health_listen_address")
     @classmethod

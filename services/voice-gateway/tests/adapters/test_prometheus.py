@@ -72,7 +72,24 @@ def test_no_label_holds_what_a_caller_chooses() -> None:
         for label in sample.labels
     }
     of_calls = {"status", "reason", "endpoint_rule", "outcome", "stage", "what", "le"}
-    assert labels == of_calls | {"backend", "position", "form", "queue", "revision", "result"}
+    assert labels == of_calls | {"backend", "position", "form", "queue", "revision", "result", "cause"}
+
+
+def test_resumes_begin_at_zero_and_are_told_by_their_cause() -> None:
+    telemetry = PrometheusTelemetry()
+    sample = telemetry.registry.get_sample_value
+    labels = {"cause": "silence", "result": "ok"}
+    assert sample("voice_gateway_resumes_total", labels) == 0
+    assert sample("voice_gateway_resume_gap_seconds_count", {"cause": "reset"}) == 0
+    telemetry.resume_asked("silence", "ok")
+    telemetry.resume_gap("silence", 1.8)
+    telemetry.checkpoint_made(1_500)
+    telemetry.uplink_gaps(2)
+    assert sample("voice_gateway_resumes_total", labels) == 1
+    assert sample("voice_gateway_resume_gap_seconds_sum", {"cause": "silence"}) == 1.8
+    assert sample("voice_gateway_checkpoints_total") == 1
+    assert sample("voice_gateway_checkpoint_bytes_sum") == 1_500
+    assert sample("voice_gateway_uplink_gaps_total") == 2
 
 
 def test_the_ladder_of_failures_can_be_seen() -> None:

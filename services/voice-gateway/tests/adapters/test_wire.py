@@ -1,6 +1,7 @@
 """The wire format, to the byte."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -14,6 +15,7 @@ from voice_gateway.application.messages import (
     AudioIn,
     AudioOut,
     Capability,
+    CheckpointOut,
     ControlIn,
     DtmfIn,
     EventKind,
@@ -27,6 +29,7 @@ from voice_gateway.application.messages import (
     PlaybackVerb,
     PlayedIn,
     PongOut,
+    ResumeIn,
     SessionOut,
     SpeakIn,
     TextIn,
@@ -112,6 +115,10 @@ def test_a_client_that_wants_it_gets_turn_and_place() -> None:
     assert (session.session.input_sample_rate, session.session.output_sample_rate) == (16_000, 24_000)
     assert list(session.session.capabilities.controls) == list(OFFERED_CONTROLS)
     assert pb.CHECKPOINTS not in session.session.capabilities.client_capabilities
+    kept = encode(replace(SESSION, resumed=True, checkpoints=True), wanted)
+    assert kept is not None
+    assert set(kept.session.capabilities.client_capabilities) == set(CAPABILITIES)
+    assert (kept.session.resumed, session.session.resumed) == (True, False)
     assert session.session.capabilities.max_call_seconds == 3_600
 
 
@@ -180,7 +187,37 @@ def test_a_config_is_understood_whole() -> None:
 
 def test_what_is_not_offered_is_noticed() -> None:
     assert decode(pb.ClientMessage(config=pb.VoiceConfig(output_codec=pb.OPUS))) == Hello(wants_other_codec=True)
-    assert decode(pb.ClientMessage(config=pb.VoiceConfig(resume=pb.Resume()))) == Hello(wants_resume=True)
+
+
+def test_a_wish_to_resume_is_read() -> None:
+    played = pb.Played(generation=7, samples=800)
+    cause = pb.RESUME_CAUSE_SILENCE
+    resume = pb.Resume(token=b"t", first_sample=9, through_sample=99, played=played, cause=cause, gap_ms=1_500)
+    hello = decode(pb.ClientMessage(config=pb.VoiceConfig(resume=resume)))
+    assert hello == Hello(resume=ResumeIn(b"t", 9, 99, PlayedIn(7, 800), "silence", 1_500))
+    assert decode(pb.ClientMessage(config=pb.VoiceConfig(resume=pb.Resume()))) == Hello(resume=ResumeIn(b""))
+    later = pb.Resume.FromString(bytes([5 << 3, 99]))  # a cause of a later contract
+    assert decode(pb.ClientMessage(config=pb.VoiceConfig(resume=later))) == Hello(resume=ResumeIn(b""))
+
+
+def test_a_checkpoint_goes_only_to_who_keeps_it() -> None:
+    made = CheckpointOut(b"token", 1_600, 300_000)
+    keeps = frozenset({Capability.CHECKPOINTS, Capability.GO_AWAY})
+    assert encode(made, frozenset(Capability) - {Capability.CHECKPOINTS}) is None
+    sealed = pb.Checkpoint(token=b"token", received_through_sample=1_600, valid_for_ms=300_000)
+    assert encode(made, keeps) == pb.ServerMessage(checkpoint=sealed)
+    away = encode(GoAwayOut("leaving", 1_000, made), keeps)
+    assert away == pb.ServerMessage(go_away=pb.GoAway(reason="leaving", deadline_ms=1_000, checkpoint=sealed))
+
+
+def test_a_resumed_call_counts_audio_from_the_calls_beginning() -> None:
+    state = WireState()
+    state.take(Hello(capabilities=frozenset({Capability.SESSION_INFO}), resume=ResumeIn(b"t", first_sample=1_000)))
+    for message, received in ((AudioIn(bytes(20), 1_000), 1_010), (AudioIn(bytes(20), 1_020), 1_030)):
+        state.take(message)
+        encoded = state.encode(AnswerTextOut(1, "hi"))
+        assert encoded is not None
+        assert encoded.received_through_sample == received
 
 
 def test_a_capability_of_a_later_contract_makes_no_difference() -> None:

@@ -83,7 +83,6 @@ def test_what_is_no_language_tag_is_refused(tag: str) -> None:
     ("hello", "says"),
     [
         (Hello(wants_other_codec=True), "PCM_S16LE"),
-        (Hello(wants_resume=True), "resume is not offered"),
         (Hello(session_id="x" * 257), "session_id has 257 characters; at most 256"),
     ],
 )

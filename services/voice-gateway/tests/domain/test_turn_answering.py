@@ -562,7 +562,7 @@ def test_every_phase_is_in_the_table_and_in_the_diagram() -> None:
     drawn = diagram()
     for phase in Phase:
         assert f"    {phase}" in drawn
-    assert drawn.startswith("stateDiagram-v2\n    [*] --> new\n    new --> listening: CallStarted\n")
+    assert drawn.startswith("stateDiagram-v2\n    [*] --> new\n    new --> listening: CallStarted, CallResumed\n")
     assert drawn.endswith("closed --> [*]")
 
 

@@ -172,6 +172,8 @@ def make(kind: type[GatewayError]) -> GatewayError:
         return kind("A sentence.", retry_after_ms=700)
     if issubclass(kind, errors.BackendError):
         return kind("llm", "A sentence.", detail="what the backend said")
+    if issubclass(kind, errors.ResumeRefused):
+        return kind("expired", "A sentence.", detail="internal")
     return kind("A sentence.", detail="internal")
 
 
@@ -283,9 +285,9 @@ async def test_a_draining_gateway_lets_calls_end_and_takes_none() -> None:
     async with served(until_finished) as edge:
         running = await edge.call(config())
         await edge.runner.started.wait()
-        draining = asyncio.create_task(edge.gateway.drain(seconds=WAIT_S))
+        draining = asyncio.create_task(edge.gateway.drain(seconds=WAIT_S, resumable_seconds=5))
         await edge.runner.draining.wait()
-        assert edge.runner.drains_ms == [20_000]
+        assert edge.runner.drains_ms == [(20_000, 5_000)]
         _, error = await refused(await edge.call())
         info, retry = details(error)
         assert (error.code(), info.reason, retry is not None) == (grpc.StatusCode.UNAVAILABLE, "DRAINING", True)
@@ -309,7 +311,7 @@ async def test_a_call_that_does_not_end_is_cut_when_draining_is_over() -> None:
     async with served(until_gone) as edge:
         await edge.call(config())
         await edge.runner.started.wait()
-        assert not await edge.gateway.drain(seconds=0.01)
+        assert not await edge.gateway.drain(seconds=0.01, resumable_seconds=0)
     await asyncio.wait_for(edge.runner.ended.wait(), WAIT_S)
     assert isinstance(edge.runner.outcome, asyncio.CancelledError)
 

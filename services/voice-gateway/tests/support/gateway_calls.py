@@ -248,7 +248,7 @@ def _keys(value: object, allowed: set[str], place: str) -> Mapping[str, Any]:
 
 def _filled(default: Any, wishes: object, place: str) -> Any:
     """`default` with the fields that `wishes` names."""
-    known = {item.name for item in fields(default)} - {"meanings"}
+    known = {item.name for item in fields(default)} - {"meanings", "answers"}
     filled = {}
     for key, wish in _keys(wishes, known, place).items():
         old = getattr(default, key)

@@ -36,12 +36,16 @@ class ScriptedRunner:
     traces: list[CallTrace] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    drains_ms: list[int] = field(default_factory=list)
+    principals: list[str] = field(default_factory=list)
+    drains_ms: list[tuple[int, int]] = field(default_factory=list)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     outcome: BaseException | None = None
 
-    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str, trace: CallTrace) -> None:
+    async def run(
+        self, hello: Hello, transport: CallTransport, *, call_id: str, trace: CallTrace, principal: str
+    ) -> None:
         """Hold one call."""
+        self.principals.append(principal)
         self.traces.append(trace)
         self.hellos.append(hello)
         self.ids.append(call_id)
@@ -54,9 +58,9 @@ class ScriptedRunner:
         finally:
             self.ended.set()
 
-    async def drain(self, *, deadline_ms: int) -> None:
+    async def drain(self, *, deadline_ms: int, resumable_ms: int) -> None:
         """Note it."""
-        self.drains_ms.append(deadline_ms)
+        self.drains_ms.append((deadline_ms, resumable_ms))
         self.draining.set()
 
 

@@ -71,9 +71,17 @@ class Job:
     stopped_at: int | None = None
     """Samples heard when it was paused."""
     audible: bool = False
+    before: int = 0
+    """Samples heard before the call was resumed."""
+    canned: bool = False
+    """An apology: it has no text but its phrases."""
+    known: int = 0
+    """Phrases whose length was told before it."""
+    named: int = 0
+    """Revision that its words are named by."""
 
     def word(self, index: int) -> str:
-        return f"t{self.turn}r{self.revision}w{index}"
+        return f"t{self.turn}r{self.named}w{index}"
 
     def words(self, count: int) -> str:
         return " ".join(self.word(index) for index in range(count))
@@ -88,8 +96,17 @@ class Job:
         if self.stopped_at is not None:
             return self.stopped_at
         if self.playing_since_ms is None:
-            return 0
+            return self.base
         return min(self.made, self.base + (now_ms - self.playing_since_ms) * SAMPLES_PER_MS)
+
+    def heard_in_all(self, now_ms: int) -> int:
+        """The same, with what was heard before the call was resumed."""
+        return max(self.before, self.heard(now_ms))
+
+    def wholly_heard(self, samples: int) -> int:
+        """Phrases that had ended by then, of those whose length was told."""
+        ends = [sum(self.phrases[: index + 1]) * WORD_SAMPLES for index in range(max(self.told, self.known))]
+        return sum(end <= samples for end in ends)
 
     def length_told(self, samples: int) -> bool:
         """Whether the machine knows the lengths of all phrases up to there, so that it can count the words."""
@@ -136,7 +153,22 @@ class Shell:
     to_score: ScoreTurn | None = None
     cancelled: Job | None = None
     """Cancelled by the event being handled."""
+    cut_off: Job | None = None
+    """What was under way when the connection was lost."""
     over: bool = False
+
+    def moved(self) -> "Shell":
+        """What surrounds the machine that the call goes on in: nobody there has heard the caller yet."""
+        job = self.job
+        under_way = job is not None and not job.draft
+        return Shell(
+            now_ms=self.now_ms,
+            dead=[*self.dead, *([job] if job is not None else [])],
+            kept=list(self.kept),
+            finals=list(self.finals),
+            generation=self.generation,
+            cut_off=job if under_way else None,
+        )
 
     # ---- events -----------------------------------------------------------------------------------------------------
 
@@ -199,7 +231,32 @@ class Shell:
         assert self.job is None, "one answer at a time"
         self._newer(order.generation)
         draft = isinstance(order, StartReply) and order.speculative
-        self.job = Job(order.turn, order.revision, order.generation, draft)
+        self.job = Job(order.turn, order.revision, order.generation, draft, named=order.revision)
+        self.job.canned = isinstance(order, SpeakVerbatim) and order.canned is not None
+        if self.cut_off is not None:
+            self._go_on(self.job, self.cut_off, order)
+            self.cut_off = None
+
+    def _go_on(self, job: Job, old: Job, order: StartReply | SpeakVerbatim) -> None:
+        """The answer that was under way goes on: nothing heard is said again, nothing unheard is left out."""
+        assert not job.draft
+        assert job.turn == old.turn
+        goes_on = order.goes_on
+        if goes_on is None:
+            assert not old.phrases, "it is made anew only where there is nothing of it"
+            return
+        heard = old.heard_in_all(self.now_ms) if old.audible else 0
+        first = old.wholly_heard(heard)
+        words = [old.word(index) for index in range(sum(old.phrases))]
+        starts = [sum(old.phrases[:index]) for index in range(len(old.phrases) + 1)]
+        assert goes_on.first_phrase == first
+        assert goes_on.from_sample == starts[first] * WORD_SAMPLES
+        assert " ".join(goes_on.phrases).split() == words[starts[first] :]
+        job.phrases, job.told, job.base = list(old.phrases), first, goes_on.from_sample
+        job.named, job.before, job.audible, job.untimed = old.named, heard, heard > 0, old.untimed
+        job.known, job.canned = max(old.told, old.known), old.canned
+        job.text_done = isinstance(order, SpeakVerbatim)
+        assert job.text_done == old.text_done or isinstance(order, SpeakVerbatim)
 
     def _answer(self, action: AdoptReply | ReleaseAudio | PauseReply | ResumeReply | CancelReply) -> None:
         job = self.job
@@ -243,6 +300,11 @@ class Shell:
                 assert not self.job.draft
                 assert event.turn == self.job.turn
             case EventKind.END_OF_TURN:
+                if self.cut_off is not None:
+                    # All of it was heard.
+                    self.job, self.cut_off = self.cut_off, None
+                    assert self.job.text_done or self.job.canned
+                    assert self.job.wholly_heard(self.job.heard_in_all(self.now_ms)) == len(self.job.phrases)
                 job = self.cancelled or self.job
                 assert job is not None, "a turn ends once"
                 assert not job.draft
@@ -258,7 +320,7 @@ class Shell:
 
     def _keep(self, job: Job) -> None:
         if job is self.cancelled:
-            heard = job.heard(self.now_ms)
+            heard = job.heard_in_all(self.now_ms)
             words = heard // WORD_SAMPLES if job.audible else 0
             self.kept.append(Kept(job, words, job.length_told(heard), not self.finals))
         else:

@@ -4,6 +4,7 @@
 """
 
 import copy
+import json
 import random
 from collections import deque
 from dataclasses import replace
@@ -14,6 +15,7 @@ from gateway_turns import understood
 
 from voice_gateway.domain.actions import Action
 from voice_gateway.domain.call_state import CallState, Learned, Tuning
+from voice_gateway.domain.checkpoint import CallCheckpoint, checkpoint_in, document_of
 from voice_gateway.domain.endpointing import CallerPace
 from voice_gateway.domain.events import (
     Ask,
@@ -22,6 +24,7 @@ from voice_gateway.domain.events import (
     AsrResult,
     AudioReady,
     CallFailed,
+    CallResumed,
     CallStarted,
     DrainRequested,
     Event,
@@ -45,6 +48,7 @@ from voice_gateway.domain.events import (
 from voice_gateway.domain.journal import restore, snapshot
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.policy import ConversationPolicy, Finalize, InterruptionPolicy, SpeculationPolicy, TurnPolicy
+from voice_gateway.domain.resuming import talk_of
 from voice_gateway.domain.text_features import Expectation, TextFeatures
 from voice_gateway.domain.turn import TurnMachine
 
@@ -156,6 +160,23 @@ class Walk:
         """The same life, told to a machine that was written down and read again."""
         other = copy.deepcopy(self)
         other.machine = restore(snapshot(self.machine))
+        return other
+
+    def resumed(self, dice: random.Random) -> "Walk":
+        """The same life in another process: its connection was lost, and the client came back with a checkpoint."""
+        state, shell, job = self.machine.state, self.shell, self.shell.job
+        talk = talk_of(state, now=shell.now_ms, heard_samples=shell.heard())
+        document = json.loads(json.dumps(document_of(CallCheckpoint(talk=talk))))
+        assert checkpoint_in(document).talk == talk
+        other = Walk(TurnMachine(state=CallState(tuning=state.tuning)))
+        other.shell = shell.moved()
+        played = None
+        if job is not None and job.audible and dice.random() < 0.7:
+            generation = job.generation if job.stopped_at is None else job.generation - 1
+            played = Played(generation, max(0, job.heard(shell.now_ms) - job.base))
+        elif dice.random() < 0.3:
+            played = Played(shell.generation + 1, dice.randrange(50_000))
+        other.feed(CallResumed(talk, 16_000, PROMPT, played=played))
         return other
 
     def _check_pause(self) -> None:

@@ -51,7 +51,9 @@ log = get_logger(__name__)
 class CallRunner(Protocol):
     """Holds calls."""
 
-    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str, trace: CallTrace) -> None:
+    async def run(
+        self, hello: Hello, transport: CallTransport, *, call_id: str, trace: CallTrace, principal: str
+    ) -> None:
         """Hold one call, from its first message on. Raises GatewayError, also inside an exception group."""
         ...
 
@@ -167,18 +169,19 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
             log.info("call_ended", status=status, seconds=round(after_s, 3))
 
     async def _call(self, transport: GrpcTransport, trace: CallTrace, *, call_id: str) -> None:
+        principal = PRINCIPAL.get()
         try:
             hello = await self._hello(transport)
             trace.begun(sample_rate_hz=hello.sample_rate_hz, language=hello.language_code[:35])
             log.info(
                 "call_started",
-                principal=PRINCIPAL.get(),
+                principal=principal,
                 session_id=hello.session_id[:64],
                 sample_rate_hz=hello.sample_rate_hz,
                 language=hello.language_code[:35],
                 capabilities=sorted(hello.capabilities),
             )
-            await self._runner.run(hello, transport, call_id=call_id, trace=trace)
+            await self._runner.run(hello, transport, call_id=call_id, trace=trace, principal=principal)
         except Exception as error:
             for leaf in leaf_errors(error):
                 if isinstance(leaf, GatewayError):

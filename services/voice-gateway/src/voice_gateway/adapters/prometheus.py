@@ -25,6 +25,14 @@ LAG_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 
 CALL_BUCKETS_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0)
 
+GAP_BUCKETS_S = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0, 30.0)
+"""For resumes: a client redials at once after a reset, and after 1.5 s of silence."""
+
+TOKEN_BUCKETS_BYTES = (512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536)
+
+CAUSES = ("reset", "silence", "go_away", "unspecified")
+"""Why clients resume."""
+
 JITTER_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5)
 
 QUEUES = ("inbox", "downlink_messages", "playout_ms", "uplink_ahead_ms", "journal")
@@ -74,6 +82,10 @@ class _Maker:
         self.docs.append(MetricDoc(f"{PREFIX}{name}", "gauge", labels, text))
         return Gauge(f"{PREFIX}{name}", text, labels, registry=self._registry)
 
+    def sizes(self, name: str, text: str, *, buckets: tuple[int, ...]) -> Histogram:
+        self.docs.append(MetricDoc(f"{PREFIX}{name}", "histogram", (), text))
+        return Histogram(f"{PREFIX}{name}", text, (), buckets=buckets, registry=self._registry)
+
     def seconds(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = BUCKETS_S) -> Histogram:
         self.docs.append(MetricDoc(f"{PREFIX}{name}_seconds", "histogram", labels, text))
         return Histogram(f"{PREFIX}{name}_seconds", text, labels, buckets=buckets, registry=self._registry)
@@ -90,6 +102,31 @@ class _Duplex:
             "speculation_wasted_characters", "Text of answers that were begun early and thrown away."
         )
         self.resumed = make.seconds("answer_pause", "How long answers stood still that then went on.")
+
+
+class _Resumes:
+    """Calls that come back, and what they come back with."""
+
+    def __init__(self, make: _Maker) -> None:
+        self.asked = make.counter(
+            "resumes", "Clients that came to go on with a call, by why and by what came of it.", "cause", "result"
+        )
+        self.gap = make.seconds(
+            "resume_gap",
+            "How long nothing reached a resumed call's client: what it says itself, until it connected anew, and then "
+            "until the first audio of the answer that went on was sent, or where there was none, until it was listened "
+            "to.",
+            "cause",
+            buckets=GAP_BUCKETS_S,
+        )
+        self.checkpoints = make.counter("checkpoints", "States of calls that were sealed and sent.")
+        self.bytes = make.sizes("checkpoint_bytes", "Sizes of sealed states.", buckets=TOKEN_BUCKETS_BYTES)
+        self.uplink_gaps = make.counter("uplink_gaps", "Times that microphone audio of a call was missing.")
+        for cause in CAUSES:
+            self.asked.labels(cause, "ok")
+            self.gap.labels(cause)
+        for result in ("expired", "unreadable", "foreign", "invalid"):
+            self.asked.labels("unspecified", result)
 
 
 class _Process:
@@ -142,6 +179,7 @@ class PrometheusTelemetry:
         self._turn_times = _TurnTimes(make)
         self._duplex = _Duplex(make)
         self._ladder = _Ladder(make)
+        self._resumes = _Resumes(make)
         self._process = _Process(make)
         self._edge = _Edge(make)
         self._revisions: set[str] = set()
@@ -241,6 +279,23 @@ class PrometheusTelemetry:
     def apologised(self, kind: BackendKind, form: str) -> None:
         """Count an apology."""
         self._ladder.apologies.labels(kind, form).inc()
+
+    def checkpoint_made(self, size_bytes: int) -> None:
+        """Count a sealed state."""
+        self._resumes.checkpoints.inc()
+        self._resumes.bytes.observe(size_bytes)
+
+    def resume_asked(self, cause: str, result: str) -> None:
+        """Count a client that came to go on with a call."""
+        self._resumes.asked.labels(cause, result).inc()
+
+    def resume_gap(self, cause: str, seconds: float) -> None:
+        """Observe how long a resumed call was silent."""
+        self._resumes.gap.labels(cause).observe(seconds)
+
+    def uplink_gaps(self, count: int) -> None:
+        """Count microphone audio that is missing."""
+        self._resumes.uplink_gaps.inc(count)
 
     def vad_batch(self, frames: int) -> None:
         """Count a batch of frames that the voice activity model scored."""

@@ -14,6 +14,7 @@ CODES: dict[type[errors.GatewayError], grpc.StatusCode] = {
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.AtCapacity: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Draining: grpc.StatusCode.UNAVAILABLE,
+    errors.ResumeRefused: grpc.StatusCode.FAILED_PRECONDITION,
     errors.BadRequest: grpc.StatusCode.INVALID_ARGUMENT,
     errors.CallEnded: grpc.StatusCode.ABORTED,
     errors.CallTooLong: grpc.StatusCode.OUT_OF_RANGE,
@@ -41,9 +42,15 @@ def to_status(error: BaseException) -> RpcStatus | None:
         reason=error.reason,
         retryable=error.retryable,
         retry_after_ms=error.retry_after_ms if isinstance(error, errors.CallRefused) else None,
-        details={"backend": error.kind} if isinstance(error, errors.BackendError) else {},
+        details=_details(error),
         log_detail=error.detail,
     )
+
+
+def _details(error: errors.GatewayError) -> dict[str, str]:
+    if isinstance(error, errors.BackendError):
+        return {"backend": error.kind}
+    return {"why": error.why} if isinstance(error, errors.ResumeRefused) else {}
 
 
 def code_of(kind: type[errors.GatewayError]) -> grpc.StatusCode:

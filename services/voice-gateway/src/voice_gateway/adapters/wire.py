@@ -13,6 +13,7 @@ from voice_gateway.application.messages import (
     AudioIn,
     AudioOut,
     Capability,
+    CheckpointOut,
     ControlIn,
     DtmfIn,
     EventKind,
@@ -27,6 +28,7 @@ from voice_gateway.application.messages import (
     PlaybackVerb,
     PlayedIn,
     PongOut,
+    ResumeIn,
     SessionOut,
     SpeakIn,
     TextIn,
@@ -80,8 +82,11 @@ ACTIONS: "Mapping[PlaybackVerb, pb.PlaybackAction.ValueType]" = {
 OFFERED_CONTROLS = tuple(WISHES)
 """What application/uplink.py obeys."""
 
-OFFERED_CAPABILITIES = tuple(number for number, known in CAPABILITIES.items() if known is not Capability.CHECKPOINTS)
-"""Client capabilities that make a difference. Checkpoints are not made yet."""
+CAUSES: "Mapping[pb.ResumeCause.ValueType, str]" = {
+    pb.RESUME_CAUSE_RESET: "reset",
+    pb.RESUME_CAUSE_SILENCE: "silence",
+    pb.RESUME_CAUSE_GO_AWAY: "go_away",
+}
 
 PCM = (pb.AUDIO_CODEC_UNSPECIFIED, pb.PCM_S16LE)
 
@@ -95,7 +100,7 @@ def decode(message: pb.ClientMessage) -> Inbound:
         case "config":
             return _hello(message.config)
         case "audio_chunk":
-            return AudioIn(message.audio_chunk)
+            return AudioIn(message.audio_chunk, message.first_sample)
         case "text_input":
             return TextIn(message.text_input)
         case "control":
@@ -126,7 +131,19 @@ def _hello(config: pb.VoiceConfig) -> Hello:
         capabilities=frozenset(CAPABILITIES[number] for number in config.capabilities if number in CAPABILITIES),
         overrides=_overrides(config.overrides),
         wants_other_codec=config.input_codec not in PCM or config.output_codec not in PCM,
-        wants_resume=config.HasField("resume"),
+        resume=_resume(config.resume) if config.HasField("resume") else None,
+    )
+
+
+def _resume(wish: pb.Resume) -> ResumeIn:
+    played = PlayedIn(wish.played.generation, wish.played.samples) if wish.HasField("played") else None
+    return ResumeIn(
+        wish.token,
+        wish.first_sample,
+        wish.through_sample,
+        played,
+        CAUSES.get(wish.cause, "unspecified"),
+        wish.gap_ms,
     )
 
 
@@ -178,13 +195,17 @@ def _content(message: Outbound, capabilities: frozenset[Capability]) -> pb.Serve
         case PongOut():
             # Only a client that knows it has asked for it.
             return pb.ServerMessage(pong=pb.Pong(ping_id=message.ping_id))
-        case PlaybackOut() | SessionOut() | LatencyOut() | GoAwayOut():
+        case PlaybackOut() | SessionOut() | LatencyOut() | GoAwayOut() | CheckpointOut():
             return _announced(message) if _wanted_by(message) in capabilities else None
         case _:
             assert_never(message)
 
 
-def _wanted_by(message: PlaybackOut | SessionOut | LatencyOut | GoAwayOut) -> Capability:
+Announced = PlaybackOut | SessionOut | LatencyOut | GoAwayOut | CheckpointOut
+"""Only for clients that said they understand it."""
+
+
+def _wanted_by(message: Announced) -> Capability:
     """The capability of clients that understand the message."""
     match message:
         case PlaybackOut(verb=PlaybackVerb.FLUSH):
@@ -197,11 +218,13 @@ def _wanted_by(message: PlaybackOut | SessionOut | LatencyOut | GoAwayOut) -> Ca
             return Capability.LATENCY_REPORTS
         case GoAwayOut():
             return Capability.GO_AWAY
+        case CheckpointOut():
+            return Capability.CHECKPOINTS
         case _:
             assert_never(message)
 
 
-def _announced(message: PlaybackOut | SessionOut | LatencyOut | GoAwayOut) -> pb.ServerMessage:
+def _announced(message: Announced) -> pb.ServerMessage:
     match message:
         case PlaybackOut():
             # A flush means nothing without its generation, so it goes to clients without SESSION_INFO as well. Their
@@ -220,9 +243,21 @@ def _announced(message: PlaybackOut | SessionOut | LatencyOut | GoAwayOut) -> pb
             ]
             return pb.ServerMessage(latency=pb.LatencyReport(stages=stages, endpoint_rule=report.endpoint_rule))
         case GoAwayOut():
-            return pb.ServerMessage(go_away=pb.GoAway(reason=message.reason, deadline_ms=message.deadline_ms))
+            checkpoint = _checkpoint(message.checkpoint) if message.checkpoint is not None else None
+            go_away = pb.GoAway(reason=message.reason, deadline_ms=message.deadline_ms, checkpoint=checkpoint)
+            return pb.ServerMessage(go_away=go_away)
+        case CheckpointOut():
+            return pb.ServerMessage(checkpoint=_checkpoint(message))
         case _:
             assert_never(message)
+
+
+def _checkpoint(message: CheckpointOut) -> pb.Checkpoint:
+    return pb.Checkpoint(
+        token=message.token,
+        received_through_sample=message.received_through_sample,
+        valid_for_ms=message.valid_for_ms,
+    )
 
 
 def _transcript(message: TranscriptOut) -> str:
@@ -248,12 +283,17 @@ def _session(message: SessionOut) -> pb.SessionStarted:
         output_sample_rate=message.output_sample_rate_hz,
         playout_lead_ms=message.playout_lead_ms,
         config_revision=message.config_revision,
+        resumed=message.resumed,
         capabilities=pb.ServerCapabilities(
             controls=OFFERED_CONTROLS,
             input_codecs=[pb.PCM_S16LE],
             output_codecs=[pb.PCM_S16LE],
             overrides=message.overrides,
-            client_capabilities=OFFERED_CAPABILITIES,
+            client_capabilities=[
+                number
+                for number, known in CAPABILITIES.items()
+                if message.checkpoints or known is not Capability.CHECKPOINTS
+            ],
             speak=True,
             dtmf=True,
             update=True,
@@ -299,7 +339,11 @@ class WireState:
         match message:
             case Hello():
                 self.capabilities = message.capabilities
+                if message.resume is not None:
+                    self.received_bytes = 2 * message.resume.first_sample
             case AudioIn():
+                if message.first_sample:
+                    self.received_bytes = 2 * message.first_sample
                 self.received_bytes += len(message.pcm)
             case _:
                 pass

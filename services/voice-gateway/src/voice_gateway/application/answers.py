@@ -97,6 +97,7 @@ class Answers:
             telemetry=self._services.telemetry,
             post=self._post,
         )
-        self._downlink.begin(order.turn, order.generation, order.revision)
+        from_sample = order.goes_on.from_sample if order.goes_on is not None else 0
+        self._downlink.begin(order.turn, order.generation, order.revision, from_sample)
         self._reply = reply
         self._task = spawn(reply.run(), f"reply-{order.turn}")

@@ -8,13 +8,13 @@ import asyncio
 import secrets
 from collections.abc import Coroutine
 from dataclasses import replace
-from functools import partial
 from typing import Any, assert_never
 
 from servicekit.logs import get_logger
 from voice_gateway.application import outputs, overrides
 from voice_gateway.application.answers import Answers, Spawn
 from voice_gateway.application.config import CallConfig, Limits
+from voice_gateway.application.continuity import LEAVING_S, Continuity
 from voice_gateway.application.downlink import Downlink
 from voice_gateway.application.hearing import Hearing
 from voice_gateway.application.inbox import Inbox
@@ -23,6 +23,7 @@ from voice_gateway.application.overrides import Admitted, apply
 from voice_gateway.application.ports import Backends, CallTransport
 from voice_gateway.application.recognitions import Recognitions
 from voice_gateway.application.recording import RecordedJournal
+from voice_gateway.application.resumption import CallMoved, Resumption
 from voice_gateway.application.services import CallServices
 from voice_gateway.application.tracing import NO_TRACE, CallSpans, CallTrace
 from voice_gateway.application.understanding import Understanding
@@ -40,6 +41,7 @@ from voice_gateway.domain.actions import (
     EndCall,
     FinalizeAsr,
     FlushAsr,
+    MoveCall,
     OpenAsr,
     PauseReply,
     ReleaseAudio,
@@ -57,7 +59,7 @@ from voice_gateway.domain.actions import (
 )
 from voice_gateway.domain.call_state import CallState, Learned, Tuning
 from voice_gateway.domain.errors import CallEnded, CallTooLong, Draining, GatewayError
-from voice_gateway.domain.events import CallFailed, CallStarted, DrainRequested, Event, Retuned, Tick
+from voice_gateway.domain.events import CallFailed, CallStarted, DrainRequested, Event, PlaybackStarted, Retuned, Tick
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.report import Stage, TurnReport
 from voice_gateway.domain.turn import TurnMachine
@@ -72,6 +74,26 @@ BUSY = (Phase.ENDPOINTING, Phase.THINKING, Phase.SPEAKING, Phase.INTERRUPTING, P
 """Phases in which a client that sends a file must not run ahead."""
 
 
+class _Tasks:
+    """The tasks of a call beside the one that writes."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._running: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Start one."""
+        task = self._group.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    def cancel(self, *, besides: asyncio.Task[None] | None) -> None:
+        """End them."""
+        for task in self._running - {besides}:
+            task.cancel()
+
+
 class Call:
     """One caller's conversation. `run` it once."""
 
@@ -84,25 +106,22 @@ class Call:
         *,
         call_id: str,
         trace: CallTrace = NO_TRACE,
+        principal: str = "",
+        resumption: Resumption | None = None,
     ) -> None:
         self.admitted = admitted
         self._services = services
         self._config = apply(services.config.current(), admitted)
         self.spans = CallSpans(trace, services.clock, call_id=call_id, personal=self._config.log_words)
         self._failure: GatewayError | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.continuity = Continuity(
+            self, services.seal, services.telemetry, principal=principal, resumption=resumption
+        )
         self.inbox = Inbox(services.clock, started_ms=services.clock.ms())
         self.machine = self._make_machine()
         self.journal = self._make_journal()
         self.downlink = self._make_downlink(transport)
-        self._answers = Answers(
-            admitted,
-            backends,
-            self.downlink,
-            services,
-            spans=self.spans,
-            post=self.inbox.put,
-        )
+        self._answers = Answers(admitted, backends, self.downlink, services, spans=self.spans, post=self.inbox.put)
         self.hearing = Hearing(
             client_rate_hz=admitted.input_rate_hz,
             config=self._config.asr,
@@ -112,6 +131,7 @@ class Call:
             may_go_on=self._may_listen_on,
             now_ms=self.inbox.now,
             loudspeaker=self.downlink,
+            resumption=resumption,
         )
         understanding = self._make_understanding()
         self._recognitions = Recognitions(
@@ -146,6 +166,7 @@ class Call:
             lead_ms=lead_ms,
             buffer_ms=playout.buffer_ms,
             scale=self._services.tools.scaled,
+            keeper=self.continuity if self.continuity.kept else None,
         )
 
     def _make_understanding(self) -> Understanding:
@@ -190,9 +211,13 @@ class Call:
                 self.spans.close()
 
     async def _run(self) -> None:
-        self.downlink.post(outputs.session(self.call_id, self.admitted, self._config))
+        resumed, kept = self.continuity.resumption is not None, self._services.seal is not None
+        self.downlink.post(
+            outputs.session(self.call_id, self.admitted, self._config, resumed=resumed, checkpoints=kept)
+        )
         try:
-            await self._converse()
+            async with self.continuity.here():
+                await self._converse()
         except BaseExceptionGroup as failed:
             if (error := _gateway_error(failed)) is None:
                 raise
@@ -201,29 +226,35 @@ class Call:
             self.inbox.close()
         if self._failure is not None:
             raise self._failure
+        if self.continuity.moved:
+            raise CallMoved
 
     async def _converse(self) -> None:
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(self.downlink.run(), name="downlink")
-            spawn = partial(self._spawn, group)
-            spawn(self._receive(), "receive")
-            spawn(watch(self), "watch")
-            await self._drive(spawn)
-            for task in self._tasks:
-                task.cancel()
+            tasks = _Tasks(group)
+            receiving = tasks.spawn(self._receive(), "receive")
+            tasks.spawn(watch(self), "watch")
+            await self._drive(tasks.spawn)
+            self.uplink.ignores = True
+            tasks.cancel(besides=receiving if self.continuity.moved else None)
             self.downlink.close()
             await asyncio.wait((writing,), timeout=CLOSING_TIMEOUT_S)
+            if self.continuity.moved:
+                # It was sent away: it leaves, or the stream ends.
+                await asyncio.wait((receiving,), timeout=LEAVING_S)
+                receiving.cancel()
             writing.cancel()
 
-    async def drain(self, *, deadline_ms: int) -> None:
-        """The process stops in `deadline_ms`: end at the next turn boundary."""
-        await self.inbox.put(DrainRequested(self.inbox.now() + deadline_ms))
-
-    def _spawn(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = group.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    async def drain(self, *, deadline_ms: int, resumable_ms: int | None = None) -> None:
+        """The process stops in `deadline_ms`: end at the next turn boundary. A call that can go on elsewhere does so at
+        its next turn boundary, or in `resumable_ms`.
+        """
+        now = self.inbox.now()
+        if resumable_ms is None or not self.continuity.movable:
+            await self.inbox.put(DrainRequested(now + deadline_ms))
+        else:
+            await self.inbox.put(DrainRequested(now + resumable_ms, resumable=True))
 
     async def _receive(self) -> None:
         """Broken messages and limits of the uplink end the call as events do."""
@@ -245,7 +276,7 @@ class Call:
         """Hold a client back that is far ahead of real time during an answer: it cannot mean to interrupt."""
         while (
             self.machine.phase in BUSY
-            and self.hearing.intake.received_ms - self.inbox.now() > self._config.limits.run_ahead_ms
+            and self.hearing.intake.ahead_ms(self.inbox.now()) > self._config.limits.run_ahead_ms
         ):
             self._moved.clear()
             self.uplink.held_back = True
@@ -255,9 +286,7 @@ class Call:
     # ---- the loop ---------------------------------------------------------------------------------------------------
 
     async def _drive(self, spawn: Spawn) -> None:
-        config = self._config
-        started = CallStarted(self.admitted.output_rate_hz, config.llm.system_prompt, config.asr.sample_rate_hz)
-        self._handle(started, self.inbox.now(), spawn)
+        self._handle(self._opening(), self.inbox.now(), spawn)
         while not self.machine.finished:
             now, event = await self.inbox.next(self.machine.deadline())
             if isinstance(event, Tick):
@@ -269,15 +298,28 @@ class Call:
             if self.machine.phase is not phase:
                 self._moved.set()
 
+    def _opening(self) -> Event:
+        prompt, rate_hz = self._config.llm.system_prompt, self._config.asr.sample_rate_hz
+        if self.continuity.resumption is None:
+            return CallStarted(self.admitted.output_rate_hz, prompt, rate_hz)
+        self.continuity.begun(self._services.clock.ms())
+        return self.continuity.resumption.event(system_prompt=prompt, input_sample_rate_hz=rate_hz)
+
     def _handle(self, event: Event, now: int, spawn: Spawn) -> None:
         self.journal.record(now, event)
         for action in self.machine.handle(event, now=now):
             self._perform(action, spawn)
+        if self.continuity.news():
+            self.downlink.post_checkpoint()
+        if self.machine.state.reply is None or isinstance(event, PlaybackStarted):
+            self.continuity.spoke(self._services.clock.ms())
 
     def _perform(self, action: Action, spawn: Spawn) -> None:
         match action:
             case SendEvent() | SendTranscript() | SendGoAway():
                 self.downlink.post(outputs.of(action))
+            case MoveCall():
+                self.downlink.post(self.continuity.go_away())
             case SendPlayback():
                 self._answers.send_playback(action)
             case OpenAsr() | FlushAsr() | FinalizeAsr() | CloseAsr() | ScoreTurn():
@@ -304,6 +346,7 @@ class Call:
                 report = self._with_playback(action.report)
                 self._services.telemetry.turn_ended(report, trace_id=self.spans.trace_id)
                 self._services.telemetry.uplink_jitter(self.hearing.intake.jitter_ms)
+                self._services.telemetry.uplink_gaps(self.hearing.intake.positions.told_gaps())
                 span_id = self.spans.turn_ended(report, [each.number for each in self.machine.state.utterances])
                 self._services.knowledge.recogniser_lag = self.machine.state.learned.lag
                 self._send_latency(report, span_id)
@@ -333,7 +376,7 @@ class Call:
             "inbox": self.inbox.depth,
             "downlink_messages": messages,
             "playout_ms": playout_ms,
-            "uplink_ahead_ms": max(0.0, self.hearing.intake.received_ms - self.inbox.now()),
+            "uplink_ahead_ms": max(0.0, self.hearing.intake.ahead_ms(self.inbox.now())),
         }
 
     @property
@@ -391,7 +434,7 @@ def _gateway_error(failed: BaseExceptionGroup[BaseException]) -> GatewayError | 
 
 def _failure_of(end: EndCall) -> GatewayError | None:
     match end.reason:
-        case "":
+        case "" | "MOVED":
             return None
         case "DRAINING":
             return Draining(end.message, retry_after_ms=1_000)

@@ -4,8 +4,17 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from voice_gateway.application.messages import AnswerTextOut, AudioOut, Outbound
+from voice_gateway.application.messages import (
+    AnswerTextOut,
+    AudioOut,
+    CheckpointOut,
+    EventOut,
+    Outbound,
+    PongOut,
+    TranscriptOut,
+)
 from voice_gateway.application.playout_buffer import PlayoutBuffer
 from voice_gateway.application.ports import CallTransport, Clock
 from voice_gateway.domain.errors import SlowConsumer
@@ -15,8 +24,33 @@ from voice_gateway.domain.pacing import PlayoutClock
 MAX_MESSAGES = 1024
 """Messages that may wait to be written. Beyond it the caller does not read, and the call ends."""
 
+SIGN_OF_LIFE_MS = 400
+"""A client that keeps checkpoints hears something this often: the contract promises 500, and it redials after 1,500."""
+
+ALWAYS_SENT = (AudioOut, EventOut, TranscriptOut, AnswerTextOut, CheckpointOut, PongOut)
+"""Messages that any such client understands; others may not be sent at all."""
+
+DUE = CheckpointOut(b"", 0, 0)
+"""Stands in the queue for a checkpoint of the moment when it is written."""
+
 LEAST_SLEEP_S = 1e-6
 """A timer below the clock's resolution fires at once, when what it was set for is still not due: it would spin."""
+
+
+class Keeper(Protocol):
+    """Makes what a client keeps of its call."""
+
+    def checkpoint(self) -> CheckpointOut | None:
+        """The state of the call as it is now; None where there is none to be had."""
+        ...
+
+    def sign_of_life(self) -> CheckpointOut:
+        """What is sent where nothing else was for a while."""
+        ...
+
+    def begins_phrase(self, turn: int, generation: int, sample: int) -> bool:
+        """Whether audio up to `sample` of the answer, about to be sent, begins a phrase; told once of each."""
+        ...
 
 
 @dataclass(slots=True)
@@ -73,6 +107,7 @@ class Downlink:
         lead_ms: int,
         buffer_ms: int,
         scale: Callable[[bytes, float], bytes] | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._transport = transport
         self._clock = clock
@@ -91,6 +126,8 @@ class Downlink:
         self._closing = False
         self._held = False
         self._writing_since_ms: float | None = None
+        self._keeper = keeper
+        self._written_ms = clock.ms()
         self._first_played: tuple[int, float] | None = None
         """The latest turn whose answer is known to be heard, and since when."""
 
@@ -112,12 +149,18 @@ class Downlink:
             self._messages.append(message)
         self._wake()
 
+    def post_checkpoint(self) -> None:
+        """Have a checkpoint written, after what waits now. At most one waits, and it is of the moment it is written."""
+        if any(message is DUE for message in self._messages):
+            self._messages = deque(message for message in self._messages if message is not DUE)
+        self.post(DUE)
+
     # ---- audio ------------------------------------------------------------------------------------------------------
 
-    def begin(self, turn: int, generation: int, revision: int = 0) -> None:
-        """Audio of a new answer will come, called `generation` from now on; older audio is dropped."""
+    def begin(self, turn: int, generation: int, revision: int = 0, from_sample: int = 0) -> None:
+        """Audio of an answer will come, from its sample `from_sample` on, as `generation`; older audio is dropped."""
         self._drop()
-        audio = PlayoutBuffer(PlayoutClock(self._sizes.sample_rate_hz, self._sizes.lead_ms))
+        audio = PlayoutBuffer(PlayoutClock(self._sizes.sample_rate_hz, self._sizes.lead_ms), from_sample)
         self._answer = _Answer(turn, revision, generation, generation, audio)
         self._gain_db = 0.0
 
@@ -254,6 +297,12 @@ class Downlink:
             due_ms = await self._write_audio()
             if self._messages or self._closing:
                 continue
+            if self._keeper is not None:
+                alive_ms = self._written_ms + SIGN_OF_LIFE_MS
+                if self._clock.ms() >= alive_ms:
+                    await self._write(self._keeper.sign_of_life())
+                    continue
+                due_ms = alive_ms if due_ms is None else min(due_ms, alive_ms)
             await self._sleep(due_ms)
 
     def close(self) -> None:
@@ -286,10 +335,21 @@ class Downlink:
                 return due_ms
             if self._held:
                 return None
+            if self._begins_phrase(answer):
+                await self._write(DUE)
+                continue
             await self._write_frame(answer, now_ms)
         if answer is not None and answer.complete and not answer.released and not answer.audio.waiting:
             answer.done.set()
         return None
+
+    def _begins_phrase(self, answer: _Answer) -> bool:
+        """Whether the next frame has the beginning of a phrase: the client is to keep that before it hears it."""
+        if self._keeper is None:
+            return False
+        frame = min(answer.audio.waiting, self._sizes.frame_bytes) // 2
+        last_sample = answer.audio.base + answer.audio.clock.sent + frame - 1
+        return self._keeper.begins_phrase(answer.turn, answer.generation, last_sample)
 
     async def _write_frame(self, answer: _Answer, now_ms: float) -> None:
         first_sample = answer.audio.clock.sent
@@ -303,9 +363,15 @@ class Downlink:
             await self._post(PlaybackStarted(answer.turn, answer.revision))
 
     async def _write(self, message: Outbound) -> None:
+        if message is DUE:
+            if self._keeper is None or (made := self._keeper.checkpoint()) is None:
+                return
+            message = made
         self._writing_since_ms = self._clock.ms()
         await self._transport.send(message)
         self._writing_since_ms = None
+        if isinstance(message, ALWAYS_SENT):
+            self._written_ms = self._clock.ms()
 
     async def _sleep(self, until_ms: float | None) -> None:
         loop = asyncio.get_running_loop()

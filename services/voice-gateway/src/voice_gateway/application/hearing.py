@@ -9,6 +9,7 @@ from voice_gateway.application.echo_watch import EchoWatch, Loudspeaker
 from voice_gateway.application.intake import Intake
 from voice_gateway.application.ports import AudioTools
 from voice_gateway.application.recognition import UtteranceRecognition
+from voice_gateway.application.resumption import Resumption
 from voice_gateway.domain.events import Event, Speech, SpeechEdge
 from voice_gateway.domain.policy import TurnPolicy
 from voice_gateway.domain.speech import Edge, SpeechSegmenter
@@ -32,9 +33,12 @@ class Hearing:
         may_go_on: Callable[[], Awaitable[None]],
         now_ms: Callable[[], int],
         loudspeaker: Loudspeaker,
+        resumption: Resumption | None = None,
     ) -> None:
         self.log = AudioLog()
         self.recognitions: dict[int, UtteranceRecognition] = {}
+        self.began: dict[int, int] = {}
+        """First sample of each utterance that may not be part of a turn yet."""
         self._config = config
         self._voice = tools.voice_activity(config.sample_rate_hz)
         self.intake = Intake(
@@ -42,6 +46,7 @@ class Hearing:
             rate_hz=config.sample_rate_hz,
             frame_samples=self._voice.frame_samples,
             resampler=tools.resampler(client_rate_hz, config.sample_rate_hz),
+            resumption=resumption,
         )
         self._segmenter = SpeechSegmenter(config.sample_rate_hz, policy)
         self._announce = announce
@@ -72,12 +77,16 @@ class Hearing:
         """The speech under way ends after this much silence, until the caller speaks again."""
         self._segmenter.silence_ms = milliseconds
 
-    async def audio(self, pcm: bytes) -> None:
-        """Take the next audio from the client, in pieces of any size."""
+    def late(self, milliseconds: int) -> int:
+        """Samples before the last one that an utterance may begin with that begins so late."""
+        return (self._config.preroll_ms + milliseconds) * self._config.sample_rate_hz // 1000
+
+    async def audio(self, pcm: bytes, first_sample: int = 0) -> None:
+        """Take the next audio from the client, in pieces of any size; `first_sample` as in `AudioIn`."""
         arrived_ms = self._now_ms()
         await self._may_go_on()
         async with self._taking:
-            frames = self.intake.take(pcm)
+            frames = self.intake.take(pcm, first_sample)
             self.intake.note_arrival(arrived_ms)
             await self._judge(frames, may_wait=True)
 
@@ -97,7 +106,7 @@ class Hearing:
             self.log.append(rest)
         for recognition in self.recognitions.values():
             recognition.audio_arrived()
-        self._segmenter.reset()
+        self.reset()
 
     async def _judge(self, frames: list[bytes], *, may_wait: bool) -> None:
         """The log never runs ahead of the detector: what it holds when an utterance ends belongs to that utterance, and
@@ -165,5 +174,4 @@ class Hearing:
     def _forget(self) -> None:
         """Keep what a recognition may still need, else the pre-roll."""
         needed = [recognition.unfinalized_sample for recognition in self.recognitions.values()]
-        preroll = (self._config.preroll_ms + 1_000) * self._config.sample_rate_hz // 1000
-        self.log.forget(min([self.log.end - preroll, *needed]))
+        self.log.forget(min([self.log.end - self.late(1_000), *needed]))

@@ -45,10 +45,26 @@ class Hello:
     capabilities: frozenset[Capability] = frozenset()
     overrides: Overrides = Overrides()
     wants_other_codec: bool = False
-    wants_resume: bool = False
+    resume: "ResumeIn | None" = None
 
 
 # ---- from the caller ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeIn:
+    """The wish to go on with a call that was cut off. Positions are of the call, at the client's rate."""
+
+    token: bytes
+    first_sample: int = 0
+    """Of the microphone audio that the client sends again."""
+    through_sample: int = 0
+    """Where the microphone is now."""
+    played: "PlayedIn | None" = None
+    cause: str = "unspecified"
+    """"reset", "silence", "go_away" or "unspecified"."""
+    gap_ms: int = 0
+    """Since the client received anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +72,8 @@ class AudioIn:
     """Microphone audio, any number of bytes."""
 
     pcm: bytes
+    first_sample: int = 0
+    """Position in the call, at the client's rate, where the client tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +152,9 @@ class SessionOut:
     max_chunk_bytes: int
     max_text_characters: int
     max_call_ms: int
+    resumed: bool = False
+    checkpoints: bool = False
+    """Whether the call can be resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +215,23 @@ class LatencyOut:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointOut:
+    """State of the call, to resume it elsewhere; without a token, a sign of life."""
+
+    token: bytes
+    received_through_sample: int
+    """Microphone samples, at the client's rate, that the state accounts for."""
+    valid_for_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class GoAwayOut:
     """The server is about to stop."""
 
     reason: str
     deadline_ms: int
+    checkpoint: CheckpointOut | None = None
+    """The call is to be resumed elsewhere, now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,5 +242,14 @@ class PongOut:
 
 
 Outbound = (
-    SessionOut | TranscriptOut | AnswerTextOut | AudioOut | EventOut | PlaybackOut | LatencyOut | GoAwayOut | PongOut
+    SessionOut
+    | TranscriptOut
+    | AnswerTextOut
+    | AudioOut
+    | EventOut
+    | PlaybackOut
+    | LatencyOut
+    | GoAwayOut
+    | CheckpointOut
+    | PongOut
 )

@@ -38,8 +38,10 @@ def latency(report: TurnReport) -> Outbound:
     return LatencyOut(report)
 
 
-def session(call_id: str, admitted: Admitted, config: CallConfig) -> Outbound:
-    """What the caller is connected to."""
+def session(
+    call_id: str, admitted: Admitted, config: CallConfig, *, resumed: bool = False, checkpoints: bool = False
+) -> Outbound:
+    """What the caller is connected to; `checkpoints`: calls can be resumed here."""
     flushes = Capability.PLAYBACK_FLUSHES in admitted.capabilities
     return SessionOut(
         call_id=call_id,
@@ -51,4 +53,6 @@ def session(call_id: str, admitted: Admitted, config: CallConfig) -> Outbound:
         max_chunk_bytes=config.limits.max_chunk_bytes,
         max_text_characters=config.limits.max_text_characters,
         max_call_ms=config.limits.max_call_ms,
+        resumed=resumed,
+        checkpoints=checkpoints,
     )

@@ -44,17 +44,20 @@ def admit(hello: Hello, config: CallConfig) -> Admitted:
     """Check the first message. Raises InvalidConfig, naming the field, its value and what is allowed."""
     input_rate_hz = _rate("sample_rate", hello.sample_rate_hz, config.asr.sample_rate_hz)
     output_rate_hz = _rate("output_sample_rate", hello.output_sample_rate_hz, input_rate_hz)
-    if hello.wants_other_codec:
-        raise InvalidConfig("input_codec and output_codec may only be PCM_S16LE here.")
-    if hello.wants_resume:
-        raise InvalidConfig("resume is not offered by this gateway; start a new call without it.")
-    if len(hello.session_id) > 256:
-        raise InvalidConfig(f"session_id has {len(hello.session_id)} characters; at most 256 are allowed.")
+    check_connection(hello)
     _check_language(hello.language_code)
     _check_overrides(hello.overrides, config)
     return Admitted(
         hello.language_code, input_rate_hz, output_rate_hz, hello.capabilities, hello.overrides, hello.session_id
     )
+
+
+def check_connection(hello: Hello) -> None:
+    """What the first message says of this connection alone. Raises InvalidConfig."""
+    if hello.wants_other_codec:
+        raise InvalidConfig("input_codec and output_codec may only be PCM_S16LE here.")
+    if len(hello.session_id) > 256:
+        raise InvalidConfig(f"session_id has {len(hello.session_id)} characters; at most 256 are allowed.")
 
 
 def update(admitted: Admitted, wishes: Overrides, language_code: str, config: CallConfig) -> Admitted:

@@ -54,13 +54,20 @@ class PhraseRecord:
     def __init__(
         self, order: StartReply | SpeakVerbatim, language_code: str, post: Callable[[Event], Awaitable[None]]
     ) -> None:
-        self.last = ""
+        goes_on = order.goes_on
+        told = goes_on.phrases if goes_on is not None else ()
+        self.last = told[-1] if told else ""
         """The last phrase's text."""
         self._order = order
         self._language = language_of(language_code)
         self._post = post
-        self._count = 0
+        self._count = goes_on.first_phrase + len(told) if goes_on is not None else 0
         self._adding = asyncio.Lock()
+
+    @property
+    def count(self) -> int:
+        """Phrases so far, those of a process before included."""
+        return self._count
 
     async def add(self, text: str, clip: CannedClip | None = None) -> Phrase:
         """Tell the next phrase."""

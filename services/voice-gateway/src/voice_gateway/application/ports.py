@@ -14,6 +14,7 @@ from typing import Literal, Protocol, Self
 
 from voice_gateway.application.messages import Inbound, Outbound
 from voice_gateway.domain.breaker import BreakerState
+from voice_gateway.domain.checkpoint import CallCheckpoint
 from voice_gateway.domain.conversation import Message
 from voice_gateway.domain.errors import BackendKind
 from voice_gateway.domain.events import Event
@@ -372,6 +373,55 @@ class Telemetry(Protocol):
 
     def apologised(self, kind: BackendKind, form: str) -> None:
         """A caller heard that `kind` failed; `form` is "speech" or "earcon"."""
+        ...
+
+    def checkpoint_made(self, size_bytes: int) -> None:
+        """A call's state was sealed into a token of this size."""
+        ...
+
+    def resume_asked(self, cause: str, result: str) -> None:
+        """A client came with a checkpoint. `cause`: "reset", "silence", "go_away" or "unspecified". `result`: "ok", or
+        why not: "expired", "unreadable", "foreign", "invalid".
+        """
+        ...
+
+    def resume_gap(self, cause: str, seconds: float) -> None:
+        """A resumed call speaks again: how long nothing reached its client."""
+        ...
+
+    def uplink_gaps(self, count: int) -> None:
+        """Times that microphone audio was missing between two messages of a call; told at the end of each turn."""
+        ...
+
+
+# ---- checkpoints ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class UnsealedCheckpoint:
+    """A checkpoint that a client brought back."""
+
+    checkpoint: CallCheckpoint
+    age_ms: int
+    """Since it was sealed, by the clocks of both processes; never below 0."""
+
+
+class CheckpointSeal(Protocol):
+    """Makes tokens of checkpoints that clients keep and can neither read nor change."""
+
+    @property
+    def valid_ms(self) -> int:
+        """How long a token is good for."""
+        ...
+
+    def seal(self, checkpoint: CallCheckpoint, *, principal: str) -> bytes:
+        """A token of at most 64 KiB for `principal` alone; empty where the checkpoint cannot be made that small. What
+        is too large loses its oldest history. Takes some hundred microseconds.
+        """
+        ...
+
+    def open(self, token: bytes, *, principal: str) -> UnsealedCheckpoint:
+        """What `seal` was given, in this process or another one that has the key. Raises `ResumeRefused`."""
         ...
 
 

@@ -90,6 +90,7 @@ class Recognitions:
             on_error=self._count_error,
         )
         hearing.recognitions[action.utterance] = recognition
+        hearing.began[action.utterance] = start
         recognition.audio_arrived()
         task = spawn(recognition.run(), f"asr-{action.utterance}")
         recognition.task = task

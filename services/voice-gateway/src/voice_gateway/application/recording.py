@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from voice_gateway.application.ports import JournalOpening, JournalSink, JournalWriter
+from voice_gateway.application.resumption import CallMoved
 from voice_gateway.domain.call_state import CallState
 from voice_gateway.domain.codec import encode
 from voice_gateway.domain.errors import GatewayError
@@ -61,6 +62,9 @@ class RecordedJournal(Journal):
             raise
         except GatewayError as error:
             status = error.reason.lower()
+            raise
+        except CallMoved:
+            status = "moved"
             raise
         finally:
             self.writer.close(Outcome.of(machine, status))

@@ -19,7 +19,7 @@ from voice_gateway.application.messages import AnswerTextOut
 from voice_gateway.application.phrasing import NO_WORDS, Apologies, Phrase, PhraseRecord, Phrasing
 from voice_gateway.application.ports import AudioTools, Backends, LlmRequest, Span, Telemetry, TtsRequest
 from voice_gateway.application.tracing import CallSpans, Op
-from voice_gateway.domain.actions import SpeakVerbatim, StartReply
+from voice_gateway.domain.actions import Continuation, SpeakVerbatim, StartReply
 from voice_gateway.domain.errors import BackendError, BackendKind
 from voice_gateway.domain.events import (
     AudioReady,
@@ -72,6 +72,8 @@ class Reply:
         self._sound = False
         self._held_text: list[str] | None = [] if isinstance(order, StartReply) and order.speculative else None
         """Text of a speculative answer; None once it may be sent."""
+        self._to_skip = self._record.count if isinstance(order, SpeakVerbatim) else 0
+        """Phrases of a text spoken as it is that were made of it before the call was resumed."""
 
     @property
     def _turn(self) -> int:
@@ -101,13 +103,14 @@ class Reply:
 
     async def _write(self) -> None:
         try:
+            await self._speak_again(self._order.goes_on)
             if isinstance(self._order, SpeakVerbatim) and self._order.canned is not None:
                 await self._post(ReplyStarted(self._turn, self._revision))
                 if (phrase := await self._apology(self._order.canned.value)) is not None:
                     await self._phrases.put(phrase)
             elif isinstance(self._order, SpeakVerbatim):
                 await self._post(ReplyStarted(self._turn, self._revision))
-                await self._add_text(self._order.text)
+                await self._add_text(self._order.text, told=self._order.goes_on is not None)
             else:
                 await self._ask_model(self._order)
             await self._cut(self._phrasing.flush())
@@ -117,6 +120,12 @@ class Reply:
             if not self._record.ends_sentence() and (phrase := await self._apology("llm")):
                 await self._phrases.put(phrase)
         await self._phrases.put(None)
+
+    async def _speak_again(self, goes_on: Continuation | None) -> None:
+        """Phrases that were made before the call was resumed, and not heard. Their text was sent then."""
+        if goes_on is not None:
+            for index, text in enumerate(goes_on.phrases, start=goes_on.first_phrase):
+                await self._phrases.put(Phrase(index, text))
 
     async def _ask_model(self, order: StartReply) -> None:
         llm = self._config.llm
@@ -129,7 +138,11 @@ class Reply:
             speculative=order.speculative,
         ) as span:
             await self._answer(order, span)
+        # The last phrase comes first: where the text is complete, so are the phrases that a checkpoint holds.
+        rest = [await self._record.add(phrase) for phrase in self._phrasing.flush()]
         await self._post(ReplyTextDone(self._turn, self._revision))
+        for phrase in rest:
+            await self._phrases.put(phrase)
 
     async def _answer(self, order: StartReply, span: Span) -> None:
         llm = self._config.llm
@@ -150,19 +163,23 @@ class Reply:
             async for delta in deltas:
                 if not delta.text:
                     continue
+                text = delta.text
                 if not started:
                     started = True
                     span.mark("first_token_ms")
                     await self._post(ReplyStarted(self._turn, self._revision))
+                    if order.goes_on is not None:
+                        text = f" {text.lstrip()}"
                 self._telemetry.llm_tokens(1)
                 span.count(pieces=1)
-                span.say("assistant", delta.text)
-                await self._add_text(delta.text)
+                span.say("assistant", text)
+                await self._add_text(text)
 
-    async def _add_text(self, text: str) -> None:
+    async def _add_text(self, text: str, *, told: bool = False) -> None:
         if not self._downlink.is_current(self._order.generation):
             return
-        self._tell_text(text)
+        if not told:
+            self._tell_text(text)
         await self._cut(self._phrasing.push(text))
 
     def _tell_text(self, text: str) -> None:
@@ -173,6 +190,9 @@ class Reply:
 
     async def _cut(self, phrases: list[str]) -> None:
         for phrase in phrases:
+            if self._to_skip:
+                self._to_skip -= 1
+                continue
             await self._phrases.put(await self._record.add(phrase))
 
     async def _apology(self, kind: BackendKind) -> Phrase | None:

@@ -1,12 +1,17 @@
 """Admitted callers become calls; the process's calls are known here."""
 
+from servicekit.logs import bound, get_logger
+from voice_gateway.application.admission import DRAINING_RETRY_MS
 from voice_gateway.application.call import Call
-from voice_gateway.application.messages import Hello
+from voice_gateway.application.messages import Hello, ResumeIn
 from voice_gateway.application.overrides import Admitted, admit
 from voice_gateway.application.ports import BackendSelection, BackendWish, CallTransport, Load
+from voice_gateway.application.resumption import CallMoved, Resumption, readmit, taken_up
 from voice_gateway.application.services import CallServices
 from voice_gateway.application.tracing import NO_TRACE, CallTrace
-from voice_gateway.domain.errors import BackendKind
+from voice_gateway.domain.errors import BackendKind, Draining, ResumeRefused
+
+log = get_logger(__name__)
 
 
 class CallRunner:
@@ -16,20 +21,95 @@ class CallRunner:
         self._services = services
         self._selection = selection
         self._running: dict[str, Call] = {}
+        self._draining = False
 
     @property
     def running(self) -> int:
         """Calls in progress."""
         return len(self._running)
 
-    async def run(self, hello: Hello, transport: CallTransport, *, call_id: str, trace: CallTrace = NO_TRACE) -> None:
-        """Hold one call, from its first message on. Raises GatewayError."""
-        admitted = admit(hello, self._services.config.current())
+    async def run(
+        self,
+        hello: Hello,
+        transport: CallTransport,
+        *,
+        call_id: str,
+        trace: CallTrace = NO_TRACE,
+        principal: str = "",
+    ) -> None:
+        """Hold one call, from its first message on; one that was cut off goes on under the name it had. `principal` is
+        who calls, as far as that is known. Raises GatewayError.
+        """
+        if self._draining:
+            # It was let in before, and said nothing until now.
+            raise Draining("This gateway is about to stop; call again.", retry_after_ms=DRAINING_RETRY_MS)
+        if hello.resume is None:
+            admitted = admit(hello, self._services.config.current())
+            await self._hold(admitted, transport, call_id=call_id, trace=trace, principal=principal)
+            return
+        resumption, admitted = self._taken_up(hello, hello.resume, principal)
+        checkpoint = resumption.checkpoint
+        with bound(call_id=checkpoint.call_id, connection=call_id):
+            log.info(
+                "call_resumed",
+                cause=hello.resume.cause,
+                gap_ms=hello.resume.gap_ms,
+                age_ms=resumption.age_ms,
+                turn=checkpoint.talk.turn,
+                in_answer=checkpoint.talk.answer is not None,
+            )
+            await self._hold(
+                admitted,
+                transport,
+                call_id=checkpoint.call_id,
+                trace=trace,
+                principal=principal,
+                resumption=resumption,
+            )
+
+    def _taken_up(self, hello: Hello, asked: ResumeIn, principal: str) -> tuple[Resumption, Admitted]:
+        result = "invalid"
+        try:
+            resumption = taken_up(asked, self._services.seal, principal=principal)
+            admitted = readmit(hello, resumption)
+            result = "ok"
+        except ResumeRefused as error:
+            result = error.why
+            log.info("resume_refused", why=error.why, detail=error.detail)
+            raise
+        finally:
+            self._services.telemetry.resume_asked(asked.cause, result)
+        return resumption, admitted
+
+    async def _hold(
+        self,
+        admitted: Admitted,
+        transport: CallTransport,
+        *,
+        call_id: str,
+        trace: CallTrace,
+        principal: str,
+        resumption: Resumption | None = None,
+    ) -> None:
         backends = self._selection.select(_wish(admitted))
-        call = Call(admitted, transport, backends, self._services, call_id=call_id, trace=trace)
+        while (older := self._running.get(call_id)) is not None:
+            await older.continuity.supersede()
+        call = Call(
+            admitted,
+            transport,
+            backends,
+            self._services,
+            call_id=call_id,
+            trace=trace,
+            principal=principal,
+            resumption=resumption,
+        )
         self._running[call_id] = call
         try:
             await call.run()
+        except CallMoved:
+            # The stream ends well: the call is somewhere else.
+            log.info("call_moved")
         finally:
             del self._running[call_id]
 
@@ -43,10 +123,11 @@ class CallRunner:
                 depths[queue] = max(depth, depths.get(queue, 0.0))
         return Load(depths, revisions)
 
-    async def drain(self, *, deadline_ms: int) -> None:
-        """Tell every call that the process stops in `deadline_ms`."""
+    async def drain(self, *, deadline_ms: int, resumable_ms: int | None = None) -> None:
+        """Tell every call that the process stops in `deadline_ms`, or `resumable_ms` where it can go on elsewhere."""
+        self._draining = True
         for call in list(self._running.values()):
-            await call.drain(deadline_ms=deadline_ms)
+            await call.drain(deadline_ms=deadline_ms, resumable_ms=resumable_ms)
 
 
 def _wish(admitted: Admitted) -> BackendWish:

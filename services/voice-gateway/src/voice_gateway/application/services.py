@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from voice_gateway.application.canned import CannedSpeech
 from voice_gateway.application.config import ConfigSource
-from voice_gateway.application.ports import AudioTools, Clock, EndOfTurnModel, JournalSink, Telemetry
+from voice_gateway.application.ports import AudioTools, CheckpointSeal, Clock, EndOfTurnModel, JournalSink, Telemetry
 from voice_gateway.application.recording import NoJournals
 from voice_gateway.domain.speculation import RecogniserLag
 
@@ -30,3 +30,5 @@ class CallServices:
     canned: CannedSpeech
     turn_model: EndOfTurnModel | None = None
     journals: JournalSink = field(default_factory=NoJournals)
+    seal: CheckpointSeal | None = None
+    """Without one, calls cannot be resumed."""

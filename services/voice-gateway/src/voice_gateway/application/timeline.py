@@ -89,6 +89,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Asked": (Rule("events", "mark", "asked"),),
     "InputClosed": (Rule("events", "mark", "closed"),),
     "CallStarted": (Rule("events", "mark", "started"),),
+    "CallResumed": (Rule("events", "mark", "started"),),
+    "MoveCall": (Rule("events", "mark", "drain"),),
     "RememberNoForceEou": (Rule("events", "mark", "learnt"),),
     "CountStale": (Rule("events", "mark", "stale"),),
 } | {

@@ -68,6 +68,8 @@ class Uplink:
         """Reading waits because the caller is far ahead of real time."""
         self.closed = False
         """The caller has half-closed."""
+        self.ignores = False
+        """The call is over here: what is read means nothing."""
 
     async def run(self) -> None:
         """Read until the caller half-closes. Raises BadRequest."""
@@ -82,18 +84,22 @@ class Uplink:
                 break
             self.last_message_ms = self._inbox.now()
             await self._take(message)
+        if self.ignores:
+            return
         await self._hearing.close()
         self.closed = True
         await self._inbox.put(InputClosed(self._heard()))
 
     async def _take(self, message: Inbound) -> None:
         match message:
-            case AudioIn(pcm):
+            case _ if self.ignores:
+                pass
+            case AudioIn(pcm, first_sample):
                 if len(pcm) > self._limits.max_chunk_bytes:
                     limit = self._limits.max_chunk_bytes
                     raise ChunkTooLarge(f"audio_chunk has {len(pcm)} bytes; at most {limit} are allowed.")
                 self.last_audio_ms = self._inbox.now()
-                await self._hearing.audio(pcm)
+                await self._hearing.audio(pcm, first_sample)
                 self.last_audio_ms = self._inbox.now()
             case TextIn(text):
                 features = self._understanding.features(text[: self._limits.max_text_characters])

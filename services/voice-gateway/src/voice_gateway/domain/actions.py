@@ -65,6 +65,11 @@ class SendGoAway:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveCall:
+    """Send the client away with a checkpoint of the call as it stands; `EndCall` follows."""
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAsr:
     """Recognise an utterance, from this sample of the call's audio on."""
 
@@ -116,6 +121,18 @@ class ScoreTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class Continuation:
+    """Of an answer that was cut off with its call, and goes on: what of it there is already."""
+
+    first_phrase: int
+    """The phrase that is spoken first; those before it were heard."""
+    from_sample: int
+    """Where in the answer's audio it begins."""
+    phrases: tuple[str, ...] = ()
+    """Spoken first, as they are: the machine knows them, and the client has their text."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartReply:
     """Ask the language model, synthesise and buffer the answer; nothing is audible before `ReleaseAudio`."""
 
@@ -125,6 +142,8 @@ class StartReply:
     revision: int = 0
     speculative: bool = False
     """The turn may go on: nothing may leave the gateway, in sound, in text or by any effect, before `AdoptReply`."""
+    goes_on: Continuation | None = None
+    """Speak this first; the model adds to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +172,8 @@ class SpeakVerbatim:
     canned: Canned | None = None
     """Play this apology instead."""
     revision: int = 0
+    goes_on: Continuation | None = None
+    """Speak this first, then what of `text` comes after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +255,7 @@ class CountResumed:
 
 @dataclass(frozen=True, slots=True)
 class EndCall:
-    """The last action of a call. An empty reason is a clean end."""
+    """The last action of a call. An empty reason is a clean end; "MOVED": it goes on elsewhere."""
 
     reason: str = ""
     message: str = ""
@@ -246,6 +267,7 @@ Action = (
     | SendTranscript
     | SendPlayback
     | SendGoAway
+    | MoveCall
     | OpenAsr
     | FlushAsr
     | FinalizeAsr

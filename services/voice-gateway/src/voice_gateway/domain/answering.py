@@ -62,7 +62,7 @@ def progress(step: Step, event: Progress) -> None:
         return
     match event:
         case ReplyStarted():
-            reply.marks.first_token_ms = step.now
+            reply.marks.first_token_ms = _first(reply.marks.first_token_ms, step.now)
         case ReplyTextDone():
             reply.marks.text_done_ms = step.now
         case PhraseCut():
@@ -73,11 +73,11 @@ def progress(step: Step, event: Progress) -> None:
         case PhraseAudio():
             reply.ledger = reply.ledger.with_audio(event.index, event.samples, event.word_ends)
         case AudioReady():
-            reply.ready, reply.marks.audio_ready_ms = True, step.now
+            reply.ready, reply.marks.audio_ready_ms = True, _first(reply.marks.audio_ready_ms, step.now)
             if reply is state.reply and not _held_back(state, reply):
                 release(step, reply)
         case PlaybackStarted():
-            reply.audible, reply.marks.playback_ms = True, step.now
+            reply.audible, reply.marks.playback_ms = True, _first(reply.marks.playback_ms, step.now)
             if state.phase is Phase.THINKING:
                 state.phase = Phase.SPEAKING
         case ReplyTrouble():
@@ -88,6 +88,11 @@ def progress(step: Step, event: Progress) -> None:
             assert_never(event)
 
 
+def _first(before_ms: int | None, now: int) -> int:
+    """An answer of a call that was resumed may have come so far before."""
+    return now if before_ms is None else before_ms
+
+
 def _reply_of(state: CallState, turn: int, revision: int) -> ReplyState | None:
     candidates = (state.reply, state.draft.reply if state.draft else None)
     return next((r for r in candidates if r is not None and (r.turn, r.revision) == (turn, revision)), None)
@@ -95,7 +100,7 @@ def _reply_of(state: CallState, turn: int, revision: int) -> ReplyState | None:
 
 def interruptible(state: CallState, reply: ReplyState) -> bool:
     """Whether speech stops this answer."""
-    return state.policy.interruptible and not reply.uninterruptible
+    return state.policy.interruptible and not reply.origin.uninterruptible
 
 
 def _held_back(state: CallState, reply: ReplyState) -> bool:
@@ -153,13 +158,14 @@ def interrupt(step: Step, heard_samples: int, *, interruption_ms: int | None = N
         step.do(SendPlayback(reply.turn, state.generation, PlaybackVerb.FLUSH))
     end_ducking(step, reply)
     stopped = reply.paused or ReplyPause(reply.generation, reply.base_sample, heard_samples, step.now)
-    heard = reply.ledger.heard_text(stopped.at_sample) if reply.audible else ""
+    before = reply.origin.heard_samples
+    heard = reply.ledger.heard_text(max(stopped.at_sample, before)) if reply.audible else ""
     complete = reply.marks.text_done_ms is not None or reply.rule == SPEAK_RULE
     cut = not complete or heard != reply.ledger.whole_text()
     keep(state, append_answer(state.history, heard, cut=cut))
     if heard:
         message = Message(Role.ASSISTANT, heard, cut)
-        state.cut = CutAnswer(stopped.generation, stopped.base_sample, reply.ledger, message, complete)
+        state.cut = CutAnswer(stopped.generation, stopped.base_sample, reply.ledger, message, complete, before)
     step.do(SendEvent(reply.turn, EventKind.END_OF_TURN))
     report = turn_reports.report(
         reply, "interrupted", step.now, heard_samples=stopped.at_sample, interruption_ms=interruption_ms
@@ -206,7 +212,7 @@ def played(state: CallState, event: Played) -> None:
         return
     if cut is None or cut.generation != event.generation or cut.message not in state.history:
         return
-    heard = cut.ledger.heard_text(cut.base_sample + event.samples)
+    heard = cut.ledger.heard_text(max(cut.base_sample + event.samples, cut.heard_samples))
     if not heard:
         state.history, state.cut = without_answer(state.history, cut.message), None
         return

@@ -6,9 +6,12 @@ from voice_gateway.domain.conversation import Message, Role
 from voice_gateway.domain.echo import POSSIBLE_ECHO
 from voice_gateway.domain.endpointing import CallerPace
 from voice_gateway.domain.events import NO_FEATURES, AsrResult, SpeakRequest
-from voice_gateway.domain.heard import HeardLedger
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
+from voice_gateway.domain.reply_state import CutAnswer as CutAnswer
+from voice_gateway.domain.reply_state import ReplyMarks as ReplyMarks
+from voice_gateway.domain.reply_state import ReplyPause as ReplyPause
+from voice_gateway.domain.reply_state import ReplyState as ReplyState
 from voice_gateway.domain.speculation import RecogniserLag, SpeculationBudget
 from voice_gateway.domain.text_features import Expectation, TextFeatures
 
@@ -180,81 +183,12 @@ class Utterance:
 
 
 @dataclass(slots=True)
-class ReplyMarks:
-    """When the answer came so far, in ms of call time."""
-
-    speech_end_ms: int
-    """Zero of the turn's latency report."""
-    asked_ms: int
-    """When the answer was asked for."""
-    committed_ms: int | None = None
-    """When the caller's turn was over; an answer may be asked for before that."""
-    final_ms: int | None = None
-    """When the final transcript came; None where none was needed."""
-    first_token_ms: int | None = None
-    text_done_ms: int | None = None
-    first_phrase_ms: int | None = None
-    audio_ready_ms: int | None = None
-    playback_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyPause:
-    """Where an answer stands still."""
-
-    generation: int
-    """What the client was playing; its last count of that generation says where it really stopped."""
-    base_sample: int
-    """Sample of the answer that this generation began with."""
-    at_sample: int
-    """How much of the answer was heard, as well as is known."""
-    at_ms: int
-
-
-@dataclass(slots=True)
-class ReplyState:
-    """The answer under way."""
-
-    turn: int
-    generation: int
-    rule: str
-    """What ended the caller's turn."""
-    ledger: HeardLedger
-    marks: ReplyMarks
-    revision: int = 0
-    expects: Expectation = Expectation.NOTHING
-    """What it asks the caller for."""
-    uninterruptible: bool = False
-    ready: bool = False
-    """Its first audio waits to be released, or was."""
-    released: bool = False
-    audible: bool = False
-    ducked: bool = False
-    troubled: bool = False
-    paused: ReplyPause | None = None
-    base_sample: int = 0
-    """Sample of the answer that its current generation began with."""
-
-
-@dataclass(slots=True)
 class Draft:
     """An answer begun before the turn is over, and what it was begun for."""
 
     reply: ReplyState
     key: tuple[str, ...]
     """Fingerprints of what was recognised."""
-
-
-@dataclass(frozen=True, slots=True)
-class CutAnswer:
-    """The last answer that was interrupted: its history is put right when the client says what it played."""
-
-    generation: int
-    base_sample: int
-    ledger: HeardLedger
-    message: Message
-    complete: bool
-    """Its text was all there when it was interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +207,8 @@ class Closing:
 
     input_closed: bool = False
     drain_until_ms: int | None = None
+    moves: bool = False
+    """Of a drain: the call goes on elsewhere."""
     too_long: bool = False
     """The call comes near its longest length: at the next boundary the farewell is spoken."""
     farewell_turn: int | None = None

@@ -5,6 +5,7 @@ GatewayError
 ├── CallRefused            the call never starts
 │   ├── AtCapacity
 │   └── Draining
+├── ResumeRefused          the checkpoint of a call that was cut off is of no use here; `why` says for what
 ├── BadRequest             the caller broke the contract; the message names the field, its value and what is allowed
 │   ├── InvalidConfig
 │   ├── UnexpectedMessage
@@ -28,6 +29,9 @@ from a backend never goes into it: that goes into `detail`, which is for logs.
 from typing import ClassVar, Literal
 
 BackendKind = Literal["asr", "llm", "tts"]
+
+RefusedBecause = Literal["expired", "unreadable", "foreign"]
+"""Why a checkpoint is of no use."""
 
 
 class GatewayError(Exception):
@@ -67,6 +71,23 @@ class Draining(CallRefused):
     """The process is about to stop and takes no new calls."""
 
     reason = "DRAINING"
+
+
+class ResumeRefused(GatewayError):
+    """The checkpoint is expired, not readable here, or of another caller: the call cannot go on; a new one can."""
+
+    reason = "RESUME_REFUSED"
+
+    def __init__(self, why: RefusedBecause, message: str = "", *, detail: str = "") -> None:
+        super().__init__(message or f"The checkpoint {REFUSALS[why]}; start a new call without it.", detail=detail)
+        self.why: RefusedBecause = why
+
+
+REFUSALS: dict[RefusedBecause, str] = {
+    "expired": "has expired",
+    "unreadable": "cannot be read by this gateway",
+    "foreign": "is of another caller",
+}
 
 
 class BadRequest(GatewayError):

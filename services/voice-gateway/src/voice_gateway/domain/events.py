@@ -13,6 +13,7 @@ Decisions look at `features` and `expects`, never at words, so that a journal wi
 from dataclasses import dataclass
 from enum import StrEnum
 
+from voice_gateway.domain.checkpoint import Talk
 from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
 from voice_gateway.domain.text_features import Expectation, TextFeatures
 
@@ -158,6 +159,21 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True)
+class CallResumed:
+    """The caller was let in with a checkpoint: a call that was cut off goes on. It comes in place of `CallStarted`."""
+
+    talk: Talk
+    output_sample_rate_hz: int
+    system_prompt: str = ""
+    input_sample_rate_hz: int = 16_000
+    """Of the audio that is recognised."""
+    played: Played | None = None
+    """What the client had played of the answer, where it says so."""
+    away_ms: int = 0
+    """Since the checkpoint was made."""
+
+
+@dataclass(frozen=True, slots=True)
 class InputClosed:
     """The caller half-closed: what it said is all it has to say."""
 
@@ -258,6 +274,8 @@ class DrainRequested:
 
     deadline_ms: int
     """Call time at which it ends in any case."""
+    resumable: bool = False
+    """The client can go on elsewhere: it is sent away with a checkpoint, at the deadline in the middle of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +296,7 @@ class Tick:
 
 Event = (
     CallStarted
+    | CallResumed
     | Speech
     | AsrResult
     | AsrEnded

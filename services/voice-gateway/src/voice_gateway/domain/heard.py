@@ -53,6 +53,17 @@ class HeardLedger:
             remaining -= phrase.samples
         return " ".join(part for part in heard if part)
 
+    def first_unheard(self, samples: int) -> tuple[int, int]:
+        """The first phrase that had not ended by `samples` samples of playback, and where it begins. A phrase without
+        sound has ended where it begins.
+        """
+        start = 0
+        for index, phrase in enumerate(self.phrases):
+            if phrase.samples is None or start + phrase.samples > samples:
+                return index, start
+            start += phrase.samples
+        return len(self.phrases), start
+
     def word_boundary(self, samples: int) -> int:
         """Where the word that plays at `samples` begins: there a paused answer goes on. Never after `samples`."""
         start = 0

@@ -16,19 +16,24 @@ PERSONAL = frozenset(
         "AsrEnded.message",  # free sentences may quote what a caller chose; `reason` says the same in a stable word
         "AsrResult.text",
         "CallFailed.message",
+        "CallResumed.system_prompt",
         "CallStarted.system_prompt",
         "ConversationPolicy.farewell",
         "ConversationPolicy.greeting",
         "ConversationPolicy.reprompt",
         "KeyPressed.key",
+        "Known.last_answer",
         "Learned.last_answer",
         "Message.text",
+        "Origin.verbatim",
         "PhraseCut.text",
+        "QueuedSpeech.text",
         "Recognised.text",
         "ReplyTrouble.message",
         "Retuned.system_prompt",
         "SpeakRequest.text",
         "SpokenPhrase.text",
+        "Talk.keys",
         "TextTurn.text",
         "Tuning.system_prompt",
     }
@@ -37,6 +42,7 @@ PERSONAL = frozenset(
 
 HARMLESS = frozenset(
     {
+        "AnswerUnderWay.rule",
         "AsrEnded.reason",
         "CallFailed.reason",
         "Draft.key",

@@ -10,6 +10,7 @@ from voice_gateway.domain.events import (
     AsrEnded,
     AsrResult,
     CallFailed,
+    CallResumed,
     CallStarted,
     DrainRequested,
     Event,
@@ -58,6 +59,8 @@ _INTERRUPTED = frozenset({Phase.ENDPOINTING, Phase.THINKING})
 TRANSITIONS: dict[Phase, dict[type[Event], frozenset[Phase]]] = {
     Phase.NEW: {
         CallStarted: frozenset({Phase.LISTENING, Phase.THINKING}),
+        # An answer that was under way goes on, or all of it was heard.
+        CallResumed: _OVER | {Phase.SPEAKING},
     },
     Phase.LISTENING: {
         Speech: frozenset({Phase.HEARING}),

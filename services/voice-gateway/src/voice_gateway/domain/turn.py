@@ -6,13 +6,14 @@
 
 Phases and the ways between them are declared in phases.py; a handler that leaves them raises `UndeclaredTransition`.
 The rules are in the files beside this one: utterances.py (the caller speaks), overlap.py (over an answer), drafts.py
-(answers begun early), answering.py (the answer), turns.py (turn boundaries), prompting.py (what happens by itself).
+(answers begun early), answering.py (the answer), turns.py (turn boundaries), prompting.py (what happens by itself),
+resuming.py (a call that was cut off goes on).
 """
 
 from dataclasses import replace
 from typing import assert_never
 
-from voice_gateway.domain import answering, drafts, overlap, prompting, turns, utterances
+from voice_gateway.domain import answering, drafts, overlap, prompting, resuming, turns, utterances
 from voice_gateway.domain.actions import Action, CountStale, EventKind, ResetSpeech, SendEvent, SendGoAway
 from voice_gateway.domain.call_state import CallState, Opened, Tuning
 from voice_gateway.domain.events import (
@@ -22,6 +23,7 @@ from voice_gateway.domain.events import (
     AsrResult,
     AudioReady,
     CallFailed,
+    CallResumed,
     CallStarted,
     DrainRequested,
     Event,
@@ -101,11 +103,11 @@ class TurnMachine:
     def handle(self, event: Event, *, now: int) -> list[Action]:
         """Take one event at `now` (ms of call time; never runs backwards here) and give what is to be done, in order.
 
-        Raises IllegalEventError, with nothing changed, for an event before CallStarted, a second CallStarted, or any
-        event after the end.
+        Raises IllegalEventError, with nothing changed, for an event before CallStarted or CallResumed, a second one of
+        those, or any event after the end.
         """
         before = self.state.phase
-        if before is Phase.CLOSED or (before is Phase.NEW) is not isinstance(event, CallStarted):
+        if before is Phase.CLOSED or (before is Phase.NEW) is not isinstance(event, CallStarted | CallResumed):
             raise IllegalEventError(f"{type(event).__name__} cannot happen while the call is {before}")
         self.state.now_ms = now = max(self.state.now_ms, now)
         step = Step(self.state, now)
@@ -118,8 +120,8 @@ class TurnMachine:
 
 def _dispatch(step: Step, event: Event) -> None:
     match event:
-        case CallStarted():
-            _started(step, event)
+        case CallStarted() | CallResumed():
+            _opened(step, event)
         case Speech():
             _speech(step, event)
         case AsrResult():
@@ -168,8 +170,11 @@ def _dispatch(step: Step, event: Event) -> None:
 # ---- start, end, time -----------------------------------------------------------------------------------------------
 
 
-def _started(step: Step, event: CallStarted) -> None:
+def _opened(step: Step, event: CallStarted | CallResumed) -> None:
     state = step.state
+    if isinstance(event, CallResumed):
+        resuming.resume(step, event)
+        return
     state.opened = Opened(step.now, event.output_sample_rate_hz, event.input_sample_rate_hz)
     state.tuning = replace(state.tuning, system_prompt=event.system_prompt)
     prompting.greet(step)
@@ -182,7 +187,7 @@ def _retuned(step: Step, event: Retuned) -> None:
 
 
 def _drain(step: Step, event: DrainRequested) -> None:
-    step.state.closing = replace(step.state.closing, drain_until_ms=event.deadline_ms)
+    step.state.closing = replace(step.state.closing, drain_until_ms=event.deadline_ms, moves=event.resumable)
     step.do(SendGoAway(max(0, event.deadline_ms - step.now)))
     if step.state.phase is Phase.LISTENING:
         turns.listen(step)
@@ -194,6 +199,9 @@ def _tick(step: Step, event: Tick) -> None:
         turns.too_long(step, event.heard_samples)
         return
     if state.closing.drain_until_ms is not None and now >= state.closing.drain_until_ms:
+        if state.closing.moves:
+            turns.move(step)
+            return
         message = "The gateway is about to stop; call again."
         turns.end(step, "DRAINING", message, retryable=True, heard_samples=event.heard_samples)
         return

@@ -9,6 +9,7 @@ from voice_gateway.domain.actions import (
     CloseAsr,
     EndCall,
     EventKind,
+    MoveCall,
     ResetSpeech,
     SendEvent,
     SendTranscript,
@@ -18,6 +19,7 @@ from voice_gateway.domain.actions import (
 from voice_gateway.domain.conversation import append_user
 from voice_gateway.domain.events import SpeakRequest
 from voice_gateway.domain.phases import Phase
+from voice_gateway.domain.reply_state import Origin
 from voice_gateway.domain.step import Step
 
 MAX_QUEUED_SPEECH = 8
@@ -30,6 +32,8 @@ def listen(step: Step) -> None:
     agenda, closing = state.agenda, state.closing
     if closing.farewell_turn is not None:
         end(step, "CALL_TOO_LONG", _limit_sentence(step), retryable=False)
+    elif closing.moves and not closing.input_closed:
+        move(step)
     elif agenda.queued_speech:
         request, *rest = agenda.queued_speech
         agenda.queued_speech = tuple(rest)
@@ -80,6 +84,7 @@ def commit(
         step.do(AdoptReply(reply.turn, reply.revision))
         answering.go_on(step, reply)
     elif repeat and state.tuning.conversation.repeat and state.learned.last_answer:
+        reply.origin = Origin(verbatim=state.learned.last_answer)
         step.do(SpeakVerbatim(state.turn, reply.generation, state.learned.last_answer))
     else:
         step.do(StartReply(state.turn, reply.generation, drafts.request(state.tuning.system_prompt, state.history)))
@@ -91,7 +96,7 @@ def speak(step: Step, request: SpeakRequest, *, canned: Canned | None = None) ->
     drafts.discard(step)
     state.turn += 1
     reply = answering.new_reply(state, state.turn, answering.SPEAK_RULE, speech_end_ms=step.now, now=step.now)
-    reply.uninterruptible, reply.marks.committed_ms = request.uninterruptible, step.now
+    reply.origin, reply.marks.committed_ms = Origin(request.uninterruptible, request.text, canned), step.now
     state.reply, state.phase = reply, Phase.THINKING
     step.do(SpeakVerbatim(state.turn, reply.generation, request.text, canned))
     return state.turn
@@ -135,6 +140,12 @@ def end(step: Step, reason: str, message: str, *, retryable: bool, heard_samples
         answering.cut_off(step, step.state.reply, heard_samples)
     step.do(SendEvent(turn, EventKind.ERROR, message, reason, retryable, fatal=True))
     close(step, EndCall(reason, message, retryable))
+
+
+def move(step: Step) -> None:
+    """End the call here; it goes on elsewhere. What is under way stays as it is: the checkpoint is made of it."""
+    step.state.phase = Phase.CLOSED
+    step.do(MoveCall(), EndCall("MOVED"))
 
 
 def close(step: Step, end_call: EndCall | None = None) -> None:

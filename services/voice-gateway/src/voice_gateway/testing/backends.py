@@ -18,7 +18,9 @@ from voice_gateway.application.ports import (
     SpokenWord,
     TtsRequest,
 )
+from voice_gateway.domain.conversation import Role
 from voice_gateway.domain.errors import BackendError, BackendKind, BackendTimeout, BackendUnavailable
+from voice_gateway.domain.resuming import GO_ON
 
 
 async def answered_within(wait_ms: float | None, timeout_ms: float, kind: BackendKind) -> None:
@@ -238,6 +240,10 @@ class LlmScript:
 
     replies: Sequence[str] = ("It is noon.",)
     """One for each request, in turn; the last one repeats. A token is a word with the space before it."""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """By what the caller said last; other requests have those of `replies`. Told to go on with one that was cut off, it
+    says the rest.
+    """
     first_token_ms: float = 120
     token_interval_ms: float = 10
     fail_after_tokens: int | None = None
@@ -258,7 +264,7 @@ class FakeLlm:
     @asynccontextmanager
     async def stream(self, request: LlmRequest) -> AsyncIterator[AsyncIterator[LlmDelta]]:
         """Start an answer."""
-        reply = self.script.replies[min(len(self.requests), len(self.script.replies) - 1)]
+        reply = self._reply(request)
         self.requests.append(request)
         self.log.add("llm_request", request.messages[-1].text)
         faulty = self.script.faulty_requests is None or len(self.requests) <= self.script.faulty_requests
@@ -283,6 +289,15 @@ class FakeLlm:
             yield deltas()
         finally:
             self.log.add("llm_closed", "finished" if finished else "cancelled")
+
+    def _reply(self, request: LlmRequest) -> str:
+        *before, last = request.messages
+        goes_on = last.text == GO_ON
+        asked = next((m.text for m in reversed(before if goes_on else request.messages) if m.role is Role.USER), "")
+        answer = self.script.answers.get(asked)
+        if answer is None:
+            return self.script.replies[min(len(self.requests), len(self.script.replies) - 1)]
+        return answer.removeprefix(before[-1].text).strip() if goes_on else answer
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from voice_gateway.application.messages import (
     TranscriptOut,
 )
 from voice_gateway.application.overrides import admit
-from voice_gateway.application.ports import Backends, EndOfTurnModel, JournalSink, Resampler
+from voice_gateway.application.ports import Backends, CheckpointSeal, EndOfTurnModel, JournalSink, Resampler
 from voice_gateway.application.recording import NoJournals
 from voice_gateway.application.services import CallServices, SharedKnowledge
 from voice_gateway.application.tracing import NoTracer, Tracer
@@ -41,6 +41,7 @@ SPEECH_SAMPLE = b"\x40\x1f"
 APOLOGY_SAMPLE = b"\x7f\x7f"
 APOLOGY_MS_PER_CHARACTER = 60
 ALL_CAPABILITIES = frozenset(Capability) - {Capability.CHECKPOINTS}
+RESUMABLE = frozenset(Capability)
 
 
 class FakeVoice:
@@ -95,6 +96,8 @@ class FakeTelemetry:
     """Keeps what is told to it."""
 
     def __init__(self) -> None:
+        self.checkpoint_bytes: list[int] = []
+        self.resume_gaps: list[tuple[str, float]] = []
         self.counts: Counter[str] = Counter()
         self.reports: list[TurnReport] = []
         self.trace_ids: list[str] = []
@@ -160,6 +163,22 @@ class FakeTelemetry:
     def apologised(self, kind: BackendKind, form: str) -> None:
         """Count."""
         self.counts[f"apologised_{kind}_{form}"] += 1
+
+    def checkpoint_made(self, size_bytes: int) -> None:
+        """Keep."""
+        self.checkpoint_bytes.append(size_bytes)
+
+    def resume_asked(self, cause: str, result: str) -> None:
+        """Count."""
+        self.counts[f"resume_{cause}_{result}"] += 1
+
+    def resume_gap(self, cause: str, seconds: float) -> None:
+        """Keep."""
+        self.resume_gaps.append((cause, seconds))
+
+    def uplink_gaps(self, count: int) -> None:
+        """Count."""
+        self.counts["uplink_gaps"] += count
 
 
 def prepared(config: "FixedConfig") -> CannedSpeech:
@@ -276,6 +295,8 @@ class World:
     journals: JournalSink = field(default_factory=NoJournals)
     tracer: Tracer = field(default_factory=NoTracer)
     turn_model: EndOfTurnModel | None = None
+    seal: CheckpointSeal | None = None
+    """With one, clients that keep checkpoints can resume."""
     spares: Spares | None = None
     """Where there are some, calls have lists of backends, with breakers."""
     canned: CannedSpeech = field(init=False)
@@ -311,6 +332,7 @@ class World:
             self.canned,
             self.turn_model,
             journals=self.journals,
+            seal=self.seal,
         )
         transport = FakeTransport()
         trace = self.tracer.call_started(call_id, headers)
