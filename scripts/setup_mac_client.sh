@@ -11,7 +11,7 @@ die() { printf 'setup_mac_client: %s\n' "$*" >&2; exit 1; }
 
 case $folder in -*) die "usage: scripts/setup_mac_client.sh [FOLDER]" ;; esac
 [ $# -le 1 ] || die "usage: scripts/setup_mac_client.sh [FOLDER]"
-for needed in services/clients services/contracts requirements/client.txt requirements/bootstrap.txt scripts/test_mic_client.py; do
+for needed in services/clients services/contracts requirements/client.txt requirements/bootstrap.txt scripts/test_mic_client.py scripts/tunnel.sh; do
   [ -e "$source_folder/$needed" ] || die "$source_folder/$needed is missing: run this script from a whole checkout of the repository."
 done
 if [ -e "$folder" ] && [ ! -e "$folder/.voice-client" ] && [ -n "$(ls -A "$folder" 2>/dev/null)" ]; then
@@ -58,7 +58,7 @@ for package in clients contracts; do
     cp "$source_folder/services/$package/$file" "$folder/packages/$package/$file"
   done
 done
-cp "$source_folder/scripts/test_mic_client.py" "$folder/"
+cp "$source_folder/scripts/test_mic_client.py" "$source_folder/scripts/tunnel.sh" "$folder/"
 cp "$source_folder/requirements/client.txt" "$folder/requirements.txt"
 
 # The pins of the repository hold here too: uv resolves within them and records hashes in uv.lock.
@@ -91,7 +91,7 @@ rm -f "$folder/uv.lock"
 sound=$("$folder/.venv/bin/python" "$folder/test_mic_client.py" --devices 2>&1 >/dev/null || true)
 say ""
 say "The client is ready. In one terminal, open the tunnel:"
-say "  ssh -L 50051:localhost:50051 user@headnode"
+say "  \"$folder/tunnel.sh\" user@headnode"
 say "In another, talk (open speakers will do; the client takes the answer out of the microphone):"
 say "  cd \"$folder\" && $run_uv run test_mic_client.py"
 say "Is everything there?  $run_uv run test_mic_client.py --check"

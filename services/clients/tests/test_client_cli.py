@@ -209,6 +209,11 @@ async def test_bad_files_are_refused_before_a_call_is_made(tmp_path: Path) -> No
         (["--ca", "missing.pem"], "--ca missing.pem: No such file"),
         (["--ca", "q.wav"], "holds no PEM certificate"),
         (["--timeout", "0"], "more than 0 seconds"),
+        (["--resume-for", "-1"], "--resume-for -1: 0 or more seconds are needed."),
+        (["--address", "a b"], "expected host:port"),
+        (["--cert", "q.wav"], "--cert and --key go together"),
+        (["--cert", "q.wav", "--key", "q.wav"], "--cert q.wav holds no PEM certificate."),
+        (["--api-key", "k\n"], "--api-key (or $VOICE_API_KEY): printable ASCII"),
     ],
 )
 async def test_bad_options_get_one_sentence(tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -252,6 +257,22 @@ async def test_tls_on_both_sides_works_and_on_one_side_is_told(tmp_path: Path) -
     assert "does not speak TLS: leave out --tls" in one_sentence(done, 3)
 
 
+async def test_mutual_tls_and_the_name_that_is_checked(tmp_path: Path) -> None:
+    question = str(write_question(tmp_path))
+    key, certificate = (CERTS / "localhost.key").read_bytes(), (CERTS / "localhost.pem").read_bytes()
+    wants_mine = grpc.ssl_server_credentials([(key, certificate)], certificate, require_client_auth=True)
+    pem = str(CERTS / "localhost.pem")
+    own = ["--cert", pem, "--key", str(CERTS / "localhost.key")]
+    async with serving(FakeGateway(), credentials=wants_mine) as target:
+        say = ["say", question, "--fast", "--target", target, "--ca", pem]
+        good = await run_voice(tmp_path, *say, *own, "--server-name", "localhost")
+        nameless = await run_voice(tmp_path, *say, *own, "--server-name", "elsewhere.example")
+        stranger = await run_voice(tmp_path, *say)
+    assert (good.status, good.err) == (0, "")
+    assert "or give that with --server-name" in one_sentence(nameless, 3)
+    assert stranger.status == 3, "without a certificate nobody comes in"
+
+
 async def test_options_reach_the_gateway(tmp_path: Path) -> None:
     gateway = FakeGateway()
     options = ["--language", "de-DE", "--voice", "Anna", "--session", "me", "--api-key", "k", "--rate", "8000"]
@@ -261,7 +282,7 @@ async def test_options_reach_the_gateway(tmp_path: Path) -> None:
     config = gateway.heard.configs[0]
     assert (config.language_code, config.session_id, config.sample_rate) == ("de-DE", "me", 8000)
     assert config.overrides.tts_voice == "Anna"
-    assert ("authorization", "Bearer k") in gateway.heard.metadata
+    assert ("x-api-key", "k") in gateway.heard.metadata
 
 
 async def test_ctrl_c_ends_quietly(tmp_path: Path) -> None:

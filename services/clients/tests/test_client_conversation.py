@@ -12,12 +12,15 @@ from voice_clients.events import (
     AnswerAudio,
     AnswerText,
     CallEvent,
+    Cause,
     Ended,
     Event,
     EventKind,
     Latency,
+    Lost,
     Playback,
     PlaybackAction,
+    Resumed,
     Session,
     Stage,
     Transcript,
@@ -322,3 +325,31 @@ def test_markup_in_what_was_said_is_shown_as_it_is() -> None:
         view.show(event, conversation)
     view.close()
     assert "[red]not a colour[/red]" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("before", "since", "answer"),
+    [
+        ("One. Two. So", [" Three.", " Four."], "One. Two. So Three. Four."),
+        ("One. Two. Thr", [" Three.", " Four."], "One. Two. Three. Four."),
+        ("One. Two. Thr", ["Two. Th", "ree. Four."], "One. Two. Three. Four."),
+        ("One. Two.", [], "One. Two."),
+        ("Once upon", ["Once upon a time"], "Once upon a time"),
+        ("One. Two. Three.", [" Three."], "One. Two. Three."),
+    ],
+)
+def test_text_that_a_resumed_answer_repeats_is_told_once(before: str, since: list[str], answer: str) -> None:
+    conversation = Conversation()
+    events: tuple[CallEvent, ...] = (
+        Transcript(1, 1, 0, "tell me", final=True),
+        Event(2, 1, EventKind.PROCESSING),
+        AnswerText(3, 1, before),
+        Lost(4, Cause.RESET, stop_playback=True),
+        Resumed(5, Cause.RESET, 400.0, 1, "b:1", 0.0),
+        *(AnswerText(6, 1, text) for text in since),
+    )
+    for event in events:
+        conversation.apply(event)
+    assert conversation.turn.answer == answer
+    assert conversation.state.value == "thinking"
+    assert [item.gap_ms for item in conversation.resumed] == [400.0]

@@ -181,3 +181,16 @@ def test_any_history_counts_exactly_and_never_plays_a_flushed_generation(
         counts = [ack.samples for ack in acks if ack.generation == generation]
         assert counts == sorted(counts)
     assert sum(heard.values()) + buffer.buffered_samples + buffer.stale_samples == sum(received.values())
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+def test_after_a_lost_connection_the_answer_begins_to_count_anew(generation: int) -> None:
+    buffer = PlaybackBuffer(RATE, prebuffer_ms=0)
+    buffer.push(pcm_of(7, 1000) + b"\x07", generation=1)
+    buffer.take(300)
+    buffer.command(PlaybackAction.PAUSE)
+    assert buffer.stop() == PlayedSamples(1, 300)
+    assert buffer.take(100) == bytes(200)
+    buffer.push(pcm_of(9, 400), generation=generation)
+    assert buffer.take(400) == pcm_of(9, 400)
+    assert buffer.next_acks()[-1] == PlayedSamples(generation, 400)

@@ -55,7 +55,8 @@ async def test_one_line_makes_a_folder_in_which_uv_runs_the_client(tmp_path: Pat
     folder = tmp_path / "voice client"
     done = await run(str(SCRIPT), str(folder), UV=str(UV))
     assert (done.status, done.err) == (0, "")
-    assert "ssh -L 50051:localhost:50051 user@headnode" in done.out
+    assert f'"{folder}/tunnel.sh" user@headnode' in done.out
+    assert os.access(folder / "tunnel.sh", os.X_OK)
     assert f'cd "{folder}" && uv run test_mic_client.py' in done.out
     pins = {line.split()[0] for line in (ROOT / "requirements" / "client.txt").read_text().splitlines() if "==" in line}
     lock = (folder / "uv.lock").read_text()

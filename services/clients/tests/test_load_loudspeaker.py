@@ -16,7 +16,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("audio"), st.integers(1, 6)),
         st.tuples(st.just("time"), st.integers(1, 8)),
-        st.tuples(st.sampled_from(["next", "flush", "pause", "resume"]), st.just(0)),
+        st.tuples(st.sampled_from(["next", "flush", "pause", "resume", "stop"]), st.just(0)),
     ),
     max_size=60,
 )
@@ -37,6 +37,10 @@ def test_it_has_played_what_a_buffer_has_played(script: list[Step]) -> None:
                 for _ in range(count):
                     buffer.take(TICK)
                 now_ns += count * TICK_MS * 1_000_000
+            case "stop":
+                played = buffer.stop()
+                assert speaker.stop(now_ns) == (played.generation, played.samples)
+                generation, position = generation + 1, 0
             case "next":
                 generation, position = generation + 1, 0
             case "flush":

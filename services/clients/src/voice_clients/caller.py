@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Self
 import grpc
 
 from voice_clients import wire
-from voice_clients.channel import API_KEY_METADATA, PLAINTEXT, Security, open_channel, until_connected
+from voice_clients.channel import PLAINTEXT, Security, open_channel, until_connected
 from voice_clients.errors import CallError, ConnectionLostError, from_rpc_error
 from voice_clients.events import LEGACY, MODERN, CallEvent, Capability, Ended
-from voice_clients.wire import NO_OVERRIDES, Overrides
+from voice_clients.kept import Repeat
+from voice_clients.requests import Requests
+from voice_clients.wire import NO_OVERRIDES, Overrides, ResumeRequest
 from voice_contracts import voice_workflow_pb2 as pb
 from voice_contracts import voice_workflow_pb2_grpc as pb_grpc
 
@@ -51,6 +53,8 @@ class CallConfig:
     output_sample_rate_hz: int = 0
     capabilities: frozenset[Capability] = MODERN
     overrides: Overrides = NO_OVERRIDES
+    resume: ResumeRequest | None = None
+    """Goes on with an earlier call. `resuming.py` fills it in."""
 
 
 def connect(
@@ -58,26 +62,26 @@ def connect(
     config: CallConfig | None = None,
     *,
     security: Security = PLAINTEXT,
-    api_key: str | None = None,
     channel: grpc.aio.Channel | None = None,
     connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    diagnosing: bool = True,
 ) -> "Call":
     """Make a call, to be entered with `async with`; entering connects and sends the config, leaving hangs up.
 
     A given `channel` is used and left open; else the call opens and closes its own.
-    Entering raises GatewayUnreachableError.
+    Entering raises GatewayUnreachableError; `diagnosing` it may take some seconds more, to say what is wrong.
     """
     return Call(
         target,
         config or CallConfig(),
         security=security,
-        api_key=api_key,
         channel=channel,
         connect_timeout_s=connect_timeout_s,
+        diagnosing=diagnosing,
     )
 
 
-class Call:
+class Call(Requests):
     """One call; see the module."""
 
     def __init__(
@@ -86,18 +90,18 @@ class Call:
         config: CallConfig,
         *,
         security: Security,
-        api_key: str | None,
         channel: grpc.aio.Channel | None,
         connect_timeout_s: float,
+        diagnosing: bool,
     ) -> None:
         self.target = target
         self.config = config
         self.ended: Ended | None = None
         self._security = security
-        self._metadata = ((API_KEY_METADATA, f"Bearer {api_key}"),) if api_key else ()
         self._own_channel = channel is None
         self._channel = channel
         self._connect_timeout_s = connect_timeout_s
+        self._diagnosing = diagnosing
         self._stream: Stream | None = None
         self._sending = asyncio.Lock()  # gRPC takes one write at a time
         self._half_closed = False
@@ -108,9 +112,11 @@ class Call:
         if self._channel is None:
             self._channel = open_channel(self.target, self._security)
         try:
-            await until_connected(self._channel, self.target, self._security, self._connect_timeout_s)
+            await until_connected(
+                self._channel, self.target, self._security, self._connect_timeout_s, diagnosing=self._diagnosing
+            )
             stub = pb_grpc.VoiceGatewayStub(self._channel)
-            self._stream = stub.StreamAudio(metadata=self._metadata)
+            self._stream = stub.StreamAudio(metadata=self._security.metadata)
             config = self.config
             message = wire.config_message(
                 language_code=config.language_code,
@@ -119,11 +125,12 @@ class Call:
                 output_sample_rate_hz=config.output_sample_rate_hz,
                 capabilities=config.capabilities,
                 overrides=config.overrides,
+                resume=config.resume,
             )
             with contextlib.suppress(CallError):  # refused at once: the first event read is Ended, and says why
-                await self._send(message)
+                await self.send(message)
         except BaseException:
-            await self._release()
+            await self.close()
             raise
         return self
 
@@ -131,57 +138,29 @@ class Call:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Hang up; a call that has not ended is cancelled."""
-        await self._release()
+        await self.close()
 
-    async def _release(self) -> None:
+    def hang_up(self) -> None:
+        """End the call without waiting. Whoever reads gets `Ended`, with CANCELLED."""
         if self._stream is not None:
             self._stream.cancel()
+
+    async def close(self) -> None:
+        """Hang up, and close the connection where it is the call's own."""
+        self.hang_up()
         if self._own_channel and self._channel is not None:
             await self._channel.close()
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send microphone audio: s16le mono at the rate of the config. Waits where the gateway does not read."""
-        await self._send(wire.audio_message(pcm))
+        await self.send(wire.audio_message(pcm))
 
-    async def send_text(self, text: str) -> None:
-        """Send a typed turn."""
-        await self._send(wire.text_message(text))
-
-    async def speak(self, text: str) -> None:
-        """Have a text spoken as it is."""
-        await self._send(wire.speak_message(text))
-
-    async def interrupt(self) -> None:
-        """Stop the answer."""
-        await self._send(wire.control_message("INTERRUPT"))
-
-    async def commit_audio(self) -> None:
-        """End the caller's turn now, without waiting for silence."""
-        await self._send(wire.control_message("COMMIT_AUDIO"))
-
-    async def hold(self) -> None:
-        """Put the call on hold: the answer pauses, the microphone is not listened to."""
-        await self._send(wire.control_message("PAUSE"))
-
-    async def resume(self) -> None:
-        """Take the call off hold."""
-        await self._send(wire.control_message("RESUME"))
-
-    async def press(self, digit: str) -> None:
-        """Press a key of a telephone keypad: one of 0-9, *, #, A-D."""
-        await self._send(wire.dtmf_message(digit))
-
-    async def update(self, overrides: Overrides) -> None:
-        """Change settings of the running call; what is None stays. A refusal comes as an ERROR event."""
-        await self._send(wire.update_message(overrides))
-
-    async def ping(self, ping_id: int) -> None:
-        """Ask for a Pong."""
-        await self._send(wire.control_message("PING", ping_id=ping_id))
+    async def _request(self, message: pb.ClientMessage, repeat: Repeat) -> None:  # noqa: ARG002 - one connection
+        await self.send(message)
 
     async def ack(self, generation: int, samples: int) -> None:
         """Say how many samples of a generation have left the loudspeaker."""
-        await self._send(wire.played_message(generation, samples))
+        await self.send(wire.played_message(generation, samples))
 
     async def half_close(self) -> None:
         """Say that nothing more comes. What was said is still answered, and then the call ends."""
@@ -229,8 +208,8 @@ class Call:
         self.ended = Ended(time.monotonic_ns(), code, error)
         return self.ended
 
-    async def _send(self, message: pb.ClientMessage) -> None:
-        """Raises CallError where the call is over; the reason is that of the call's end."""
+    async def send(self, message: pb.ClientMessage) -> None:
+        """Send a message of the contract. Raises CallError with the call's own reason where it is over."""
         stream = self._open_stream()
         async with self._sending:
             if self._half_closed or stream.done():

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import os
 import re
+import socket
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -16,7 +17,11 @@ from voice_clients.errors import BadInputError, GatewayUnreachableError
 DEFAULT_TARGET = "localhost:50051"
 DEFAULT_PORT = 50051
 TARGET_VARIABLE = "VOICE_GATEWAY_TARGET"
-API_KEY_METADATA = "authorization"  # reserved: no gateway asks for it yet
+API_KEY_VARIABLE = "VOICE_API_KEY"
+TOKEN_VARIABLE = "VOICE_TOKEN"  # noqa: S105 - its name
+API_KEY_METADATA = "x-api-key"
+TOKEN_METADATA = "authorization"  # noqa: S105 - its name
+RESOLVE_TIMEOUT_S = 2.0
 DIAGNOSIS_TIMEOUT_S = 2.0
 
 _LOOPBACK = re.compile(r"^(localhost|127\.[\d.]+|\[::1\]):")
@@ -25,7 +30,7 @@ _LOOPBACK = re.compile(r"^(localhost|127\.[\d.]+|\[::1\]):")
 # gateway accepts a ping every 10 s. max_pings_without_data 0 lifts gRPC's limit of two.
 # enable_retries 0: a spoken call cannot be replayed by the transport, and gRPC would keep what was sent for that.
 # local pool: each call has its own connection, as callers on different machines have.
-_OPTIONS: tuple[tuple[str, int], ...] = (
+_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
@@ -38,23 +43,50 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """TLS or none; `ca` is a PEM bundle to trust in place of the system's."""
+    """TLS or none, and who the caller is. `ca` is a PEM bundle to trust in place of the system's.
+
+    `cert` and `key` are this client's own, in PEM, for gateways that ask for one. `server_name` is the name in the
+    gateway's certificate and in `:authority`, where it is not that of the address, such as through a tunnel.
+    """
 
     tls: bool = False
     ca: bytes | None = None
+    cert: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
+    server_name: str = ""
+    api_key: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes with every request."""
+        pairs = []
+        if self.api_key:
+            pairs.append((API_KEY_METADATA, self.api_key))
+        if self.token:
+            pairs.append((TOKEN_METADATA, f"Bearer {self.token}"))
+        return tuple(pairs)
 
 
 PLAINTEXT = Security()
 
 
-def read_ca(path: Path) -> bytes:
-    """Read a PEM bundle. Raises BadInputError."""
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One place to dial. `name` is the host that it was found under, where `target` is one of several addresses."""
+
+    target: str
+    name: str = ""
+
+
+def read_pem(path: Path, option: str, kind: str) -> bytes:
+    """Read PEM of a kind, such as CERTIFICATE. Raises BadInputError."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise BadInputError(f"--ca {path}: {error.strerror or error}.") from error
-    if b"-----BEGIN CERTIFICATE-----" not in data:
-        raise BadInputError(f"--ca {path} holds no PEM certificate.")
+        raise BadInputError(f"{option} {path}: {error.strerror or error}.") from error
+    if re.search(rb"-----BEGIN [A-Z ]*" + kind.encode() + rb"-----", data) is None:
+        raise BadInputError(f"{option} {path} holds no PEM {kind.lower()}.")
     return data
 
 
@@ -84,18 +116,54 @@ def default_target(environ: Mapping[str, str] | None = None) -> str:
     return (os.environ if environ is None else environ).get(TARGET_VARIABLE) or DEFAULT_TARGET
 
 
+async def addresses_of(target: str) -> list[Address]:
+    """All addresses of a target: a name may stand for several gateways."""
+    match = re.fullmatch(r"(?:dns:///)?(\[[^\]]+\]|[^:/]+):(\d+)", target)
+    if match is None or _LOOPBACK.match(target):
+        return [Address(target)]
+    host, port = match[1].strip("[]"), int(match[2])
+    try:
+        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError, UnicodeError):
+        return [Address(target)]  # dialling it says what is wrong
+    return choose_addresses(target, host, port, [(item[0], str(item[4][0])) for item in found])
+
+
+def choose_addresses(target: str, host: str, port: int, found: Sequence[tuple[int, str]]) -> list[Address]:
+    """Of what a name resolves to, by address family. One address is left to gRPC, as the target was given.
+
+    A host with one IPv4 and one IPv6 address is one gateway; where there are several of a family, IPv4 is taken.
+    """
+    four = list(dict.fromkeys(ip for family, ip in found if family == socket.AF_INET))
+    six = list(dict.fromkeys(ip for family, ip in found if family == socket.AF_INET6))
+    if len(four) > 1:
+        return [Address(f"{ip}:{port}", host) for ip in four]
+    if len(six) > 1 and not four:
+        return [Address(f"[{ip}]:{port}", host) for ip in six]
+    return [Address(target)]
+
+
 def open_channel(target: str, security: Security = PLAINTEXT) -> grpc.aio.Channel:
     """Open a channel; it connects when first used. On loopback no HTTP proxy is asked: it would miss a tunnel."""
-    options: list[tuple[str, int]] = list(_OPTIONS)
+    options: list[tuple[str, int | str]] = list(_OPTIONS)
     if _LOOPBACK.match(target):
         options.append(("grpc.enable_http_proxy", 0))
+    if security.server_name:
+        options.append(("grpc.default_authority", security.server_name))
     if security.tls:
-        credentials = grpc.ssl_channel_credentials(root_certificates=security.ca)
+        if security.server_name:
+            options.append(("grpc.ssl_target_name_override", security.server_name))
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=security.ca, private_key=security.key, certificate_chain=security.cert
+        )
         return grpc.aio.secure_channel(target, credentials, options=options)
     return grpc.aio.insecure_channel(target, options=options)
 
 
-async def until_connected(channel: grpc.aio.Channel, target: str, security: Security, timeout_s: float) -> None:
+async def until_connected(
+    channel: grpc.aio.Channel, target: str, security: Security, timeout_s: float, *, diagnosing: bool = True
+) -> None:
     """Wait for the first connection. Raises GatewayUnreachableError with a sentence that says what is wrong."""
     try:
         async with asyncio.timeout(timeout_s):
@@ -110,7 +178,8 @@ async def until_connected(channel: grpc.aio.Channel, target: str, security: Secu
     else:
         if state is grpc.ChannelConnectivity.READY:
             return
-    raise GatewayUnreachableError(await diagnose(target, security), retryable=True)
+    sentence = await diagnose(target, security) if diagnosing else f"No gateway can be reached at {target}."
+    raise GatewayUnreachableError(sentence, retryable=True)
 
 
 async def diagnose(target: str, security: Security) -> str:
@@ -136,7 +205,8 @@ async def diagnose(target: str, security: Security) -> str:
     if speaks_tls:
         return (
             f"The certificate of {target} is not trusted: give its authority with --ca FILE, and use a host name "
-            "that it carries."
+            "that it carries, or give that with --server-name."
+            + (" Or it asks for a certificate of yours: --cert, --key." if security.cert is None else "")
         )
     if security.tls:
         return f"What listens at {target} does not speak TLS: leave out --tls, or check the port."

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from voice_clients.caller import CONNECT_TIMEOUT_S
-from voice_clients.channel import API_KEY_METADATA, Security, open_channel, until_connected
+from voice_clients.channel import Security, open_channel, until_connected
 from voice_clients.errors import CallError, GatewayUnreachableError, NotAGatewayError, from_rpc_error
 from voice_contracts import voice_workflow_pb2 as pb
 from voice_contracts import voice_workflow_pb2_grpc as pb_grpc
@@ -50,9 +50,8 @@ class CheckResult:
         return healthy and bool(self.backends) and all(backend.ok for backend in self.backends)
 
 
-async def look(target: str, security: Security, api_key: str | None) -> CheckResult:
+async def look(target: str, security: Security) -> CheckResult:
     """Look at a gateway. Raises GatewayUnreachableError or NotAGatewayError."""
-    metadata = ((API_KEY_METADATA, f"Bearer {api_key}"),) if api_key else ()
     async with open_channel(target, security) as channel:
         begun = time.perf_counter()
         await until_connected(channel, target, security, CONNECT_TIMEOUT_S)
@@ -61,7 +60,7 @@ async def look(target: str, security: Security, api_key: str | None) -> CheckRes
         stub = pb_grpc.VoiceGatewayStub(channel)
         try:
             response = await stub.CheckBackends(
-                pb.CheckBackendsRequest(), timeout=BACKENDS_TIMEOUT_S, metadata=metadata
+                pb.CheckBackendsRequest(), timeout=BACKENDS_TIMEOUT_S, metadata=security.metadata
             )
         except grpc.aio.AioRpcError as error:
             failure = from_rpc_error(error, target=target, started=False)
@@ -91,10 +90,10 @@ async def _health(channel: grpc.aio.Channel, target: str) -> str:
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
 
 
-async def check(target: str, security: Security, api_key: str | None, *, as_json: bool) -> int:
+async def check(target: str, security: Security, *, as_json: bool) -> int:
     """Look and tell. Returns the exit status: 0 where all is well, 1 where not, 3 where nothing could be reached."""
     try:
-        result = await look(target, security, api_key)
+        result = await look(target, security)
     except CallError as error:
         if not as_json:
             raise

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 import uuid
 from collections.abc import Sequence
@@ -9,10 +10,20 @@ from pathlib import Path
 
 from voice_clients.audio_file import MAX_RATE_HZ, MIN_RATE_HZ
 from voice_clients.caller import CallConfig, Overrides
-from voice_clients.channel import DEFAULT_TARGET, TARGET_VARIABLE, Security, default_target, parse_target, read_ca
+from voice_clients.channel import (
+    API_KEY_VARIABLE,
+    DEFAULT_TARGET,
+    TARGET_VARIABLE,
+    TOKEN_VARIABLE,
+    Security,
+    default_target,
+    parse_target,
+    read_pem,
+)
 from voice_clients.errors import BadInputError, VoiceError
 from voice_clients.installed import RUNS, add_installed
 from voice_clients.load.arguments import add_load_arguments
+from voice_clients.resumption import RESUME_FOR_S
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -44,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         "target", nargs="?", metavar="TARGET", help=f"host:port (${TARGET_VARIABLE}, else {DEFAULT_TARGET})"
     )
     _add_access(load)
+    _add_resume(load)
     add_load_arguments(load)
     add_installed(commands)
     return parser
@@ -62,13 +74,38 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
 def _add_access(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls", action="store_true", help="speak TLS to it")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="trust this PEM certificate authority (implies --tls)")
+    parser.add_argument("--cert", type=Path, metavar="FILE", help="this client's own certificate, PEM (implies --tls)")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="the private key of --cert, PEM")
     parser.add_argument(
-        "--api-key", metavar="KEY", help="sent as `authorization: Bearer KEY`; reserved, not asked for yet"
+        "--server-name",
+        default="",
+        metavar="NAME",
+        help="the name in the gateway's certificate, and :authority, where the address has another: through a tunnel",
+    )
+    parser.add_argument("--api-key", metavar="KEY", help=f"sent as `x-api-key` (${API_KEY_VARIABLE})")
+    parser.add_argument("--token", metavar="JWT", help=f"sent as `authorization: Bearer JWT` (${TOKEN_VARIABLE})")
+
+
+def _add_resume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--address",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="another gateway to call, or to resume at; repeatable. A name may also stand for several addresses",
+    )
+    parser.add_argument(
+        "--resume-for",
+        type=float,
+        default=RESUME_FOR_S,
+        metavar="SECONDS",
+        help=f"how long a lost connection is resumed before the call is given up; 0: not at all ({RESUME_FOR_S:g})",
     )
 
 
 def _add_call(parser: argparse.ArgumentParser) -> None:
     _add_target(parser)
+    _add_resume(parser)
     parser.add_argument(
         "--language", default="", metavar="TAG", help="what is spoken, such as en-US (the gateway's own)"
     )
@@ -130,12 +167,44 @@ def _add_talk(parser: argparse.ArgumentParser) -> None:
 
 def security_of(arguments: argparse.Namespace) -> Security:
     """TLS settings. Raises BadInputError."""
-    ca = read_ca(arguments.ca) if arguments.ca is not None else None
-    return Security(tls=arguments.tls or ca is not None, ca=ca)
+    if (arguments.cert is None) != (arguments.key is None):
+        raise BadInputError("--cert and --key go together: give both, or neither.")
+    ca = read_pem(arguments.ca, "--ca", "CERTIFICATE") if arguments.ca is not None else None
+    cert = read_pem(arguments.cert, "--cert", "CERTIFICATE") if arguments.cert is not None else None
+    return Security(
+        tls=arguments.tls or ca is not None or cert is not None,
+        ca=ca,
+        cert=cert,
+        key=read_pem(arguments.key, "--key", "PRIVATE KEY") if arguments.key is not None else None,
+        server_name=arguments.server_name,
+        api_key=_secret(arguments.api_key, "--api-key", API_KEY_VARIABLE),
+        token=_secret(arguments.token, "--token", TOKEN_VARIABLE),
+    )
+
+
+def _secret(given: str | None, option: str, variable: str) -> str:
+    """Of the command line or the environment. Raises BadInputError for what gRPC cannot carry."""
+    value = given if given is not None else os.environ.get(variable, "")
+    if value.strip() != value or not value.isascii() or not value.isprintable():
+        raise BadInputError(f"{option} (or ${variable}): printable ASCII without spaces around it is needed.")
+    return value
 
 
 def _target_of(arguments: argparse.Namespace) -> str:
     return parse_target(arguments.target or default_target())
+
+
+def _targets_of(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """--target first, then every --address; the default where there is neither."""
+    given = [*([arguments.target] if arguments.target else []), *arguments.address] or [default_target()]
+    return tuple(dict.fromkeys(parse_target(text) for text in given))
+
+
+def _resume_for_of(arguments: argparse.Namespace) -> float:
+    seconds: float = arguments.resume_for
+    if not 0 <= seconds < float("inf"):
+        raise BadInputError(f"--resume-for {seconds:g}: 0 or more seconds are needed.")
+    return seconds
 
 
 def _rate_of(arguments: argparse.Namespace) -> int | None:
@@ -153,7 +222,7 @@ async def _say(arguments: argparse.Namespace) -> int:
     from voice_clients import say  # noqa: PLC0415 - each command loads what it needs
     from voice_clients.view import Timings, open_view  # noqa: PLC0415
 
-    target, security = _target_of(arguments), security_of(arguments)
+    targets, security = _targets_of(arguments), security_of(arguments)
     if arguments.timeout <= 0:
         raise BadInputError(f"--timeout {arguments.timeout:g}: more than 0 seconds are needed.")
     recordings = say.read_files(tuple(arguments.files), _rate_of(arguments))
@@ -167,13 +236,13 @@ async def _say(arguments: argparse.Namespace) -> int:
     options = say.SayOptions(
         files=tuple(arguments.files),
         out=arguments.out,
-        target=target,
+        targets=targets,
         security=security,
-        api_key=arguments.api_key,
         config=config,
         fast=arguments.fast,
         as_json=arguments.as_json,
         answer_timeout_s=arguments.timeout,
+        resume_for_s=_resume_for_of(arguments),
     )
     view = open_view(quiet=arguments.as_json, timings=Timings(arguments.timings))
     try:
@@ -188,9 +257,9 @@ async def _talk(arguments: argparse.Namespace) -> int:
     from voice_clients.webrtc_audio import EchoCancellation  # noqa: PLC0415
 
     options = talk.TalkOptions(
-        target=_target_of(arguments),
+        targets=_targets_of(arguments),
         security=security_of(arguments),
-        api_key=arguments.api_key,
+        resume_for_s=_resume_for_of(arguments),
         config=CallConfig(
             language_code=arguments.language,
             session_id=_session_of(arguments),
@@ -218,7 +287,7 @@ async def _talk(arguments: argparse.Namespace) -> int:
 async def _check(arguments: argparse.Namespace) -> int:
     from voice_clients.check import check  # noqa: PLC0415
 
-    return await check(_target_of(arguments), security_of(arguments), arguments.api_key, as_json=arguments.as_json)
+    return await check(_target_of(arguments), security_of(arguments), as_json=arguments.as_json)
 
 
 def _run_command(arguments: argparse.Namespace) -> int:
@@ -241,7 +310,7 @@ def _run_command(arguments: argparse.Namespace) -> int:
         case "load":
             from voice_clients.load.command import load  # noqa: PLC0415
 
-            return load(arguments, _target_of(arguments), security_of(arguments))
+            return load(arguments, _targets_of(arguments), security_of(arguments), _resume_for_of(arguments))
         case _:
             raise AssertionError(arguments.command)
 

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from voice_clients.caller import Call
 from voice_clients.conversation import Conversation
 from voice_clients.errors import CallError
+from voice_clients.requests import Requests
 from voice_clients.wire import Overrides
 
 DIGITS = frozenset("0123456789*#ABCD")
@@ -35,7 +35,7 @@ def parse_command(line: str) -> Command | None:
 class Controls:
     """The wishes of one call. None of the methods raises: a call that is over is its reader's business."""
 
-    def __init__(self, call: Call, conversation: Conversation, note: Callable[[str], None]) -> None:
+    def __init__(self, call: Requests, conversation: Conversation, note: Callable[[str], None]) -> None:
         self._call = call
         self._conversation = conversation
         self._note = note

@@ -7,14 +7,17 @@ from voice_clients.events import (
     AnswerAudio,
     AnswerText,
     CallEvent,
+    Checkpoint,
     Ended,
     Event,
     EventKind,
     GoAway,
     Latency,
+    Lost,
     Playback,
     PlaybackAction,
     Pong,
+    Resumed,
     Session,
     Stage,
     Transcript,
@@ -29,6 +32,7 @@ class State(Enum):
     THINKING = "thinking"
     SPEAKING = "speaking"
     PAUSED = "paused"
+    RESUMING = "resuming"
     OVER = "not connected"
 
 
@@ -53,6 +57,8 @@ class Turn(_Moments):
     interim: str = ""
     transcript: str = ""
     answer: str = ""
+    answer_since: str = ""
+    """What of it came after its connection was lost."""
     answer_samples: int = 0
     generation: int = 0
     """Of the answer's first audio."""
@@ -64,6 +70,25 @@ class Turn(_Moments):
     ended: bool = False
     reported: Latency | None = None
     errors: list[str] = field(default_factory=list)
+    _before: str | None = None
+    """The answer's text from before its connection was lost, while text of another connection is added to it."""
+
+    def add_text(self, text: str) -> None:
+        """More of the answer's text."""
+        if self._before is None:
+            self.answer += text
+            return
+        # A gateway that goes on repeats what came after the last phrase that it knows of: the longest overlap is that.
+        since = self.answer_since + text
+        self.answer_since = since
+        before = self._before
+        overlap = next((n for n in range(min(len(before), len(since)), 0, -1) if before.endswith(since[:n])), 0)
+        self.answer = before + since[overlap:]
+
+    def cut_off(self) -> None:
+        """The connection is lost."""
+        if self.answer and not self.ended:
+            self._before, self.answer_since = self.answer, ""
 
     @property
     def is_empty(self) -> bool:
@@ -122,6 +147,7 @@ class Conversation:
         self.turns: list[Turn] = [Turn(1)]
         self.ended: Ended | None = None
         self.going_away: GoAway | None = None
+        self.resumed: list[Resumed] = []
 
     @property
     def turn(self) -> Turn:
@@ -183,7 +209,7 @@ class Conversation:
                 self._transcript(event)
             case AnswerText():
                 turn = self._turn_of(event.turn)
-                turn.answer += event.text
+                turn.add_text(event.text)
                 turn.first_text_ns = turn.first_text_ns or event.at_ns
             case AnswerAudio():
                 turn = self._turn_of(event.turn)
@@ -202,7 +228,14 @@ class Conversation:
             case Ended():
                 self.ended = event
                 self.state = State.OVER
-            case Pong():
+            case Lost():
+                self.state = State.RESUMING
+                for turn in self.turns:
+                    turn.cut_off()
+            case Resumed():
+                self.resumed.append(event)
+                self.state = State.LISTENING if self.is_idle else State.THINKING
+            case Pong() | Checkpoint():
                 pass
 
     def _playback(self, event: Playback) -> None:

@@ -4,7 +4,7 @@
 gateways that do not send them, and from any gateway when `Capability.SESSION_INFO` was not announced.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
 from voice_clients.errors import CallError
@@ -19,9 +19,11 @@ class Capability(IntEnum):
     PLAYBACK_ACKS = 4
     LATENCY_REPORTS = 5
     GO_AWAY = 6
+    CHECKPOINTS = 7
 
 
-MODERN = frozenset(Capability)
+MODERN = frozenset(Capability) - {Capability.CHECKPOINTS}
+"""What any caller of this library understands. Only a `ResumingCall` keeps checkpoints, and announces so by itself."""
 LEGACY: frozenset[Capability] = frozenset()
 
 
@@ -46,6 +48,19 @@ class PlaybackAction(Enum):
     FLUSH = 4
 
 
+class Cause(Enum):
+    """Why a connection was left; numbers as in ResumeCause."""
+
+    RESET = 1
+    SILENCE = 2
+    GO_AWAY = 3
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return self.name.lower().replace("_", " ")
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """The first message of a call. `controls` holds the names of the controls that are obeyed, such as "INTERRUPT";
@@ -63,6 +78,10 @@ class Session:
     dtmf: bool = False
     update: bool = False
     overrides: frozenset[str] = frozenset()
+    checkpoints: bool = False
+    """Whether the gateway makes checkpoints, and so sends something at least every 500 ms."""
+    resumed: bool = False
+    """Whether it goes on with an earlier call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +158,24 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """State of the call, sealed by the gateway. Without a token it only says how much of the microphone it has used."""
+
+    at_ns: int
+    turn: int
+    token: bytes = field(repr=False)
+    received_through_sample: int
+    valid_for_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class GoAway:
-    """The gateway is about to stop."""
+    """The gateway is about to stop. With a checkpoint: the call is to be resumed elsewhere, now."""
 
     at_ns: int
     reason: str
     deadline_ms: int
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +184,30 @@ class Pong:
 
     at_ns: int
     ping_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection is lost, and will be resumed elsewhere. Where `stop_playback`, stop playing at once, drop what is
+    buffered and tell the call what was played, before its next event is asked for; else play on to the end of it.
+    """
+
+    at_ns: int
+    cause: Cause
+    stop_playback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The call goes on. `gap_ms`: from the last message of the old connection to the first of the new one."""
+
+    at_ns: int
+    cause: Cause
+    gap_ms: float
+    attempts: int
+    address: str
+    forgotten_ms: float
+    """Of what the microphone heard, lost because the call was away for longer than it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,4 +224,18 @@ class Ended:
             raise self.error
 
 
-CallEvent = Session | Transcript | AnswerText | AnswerAudio | Event | Playback | Latency | GoAway | Pong | Ended
+CallEvent = (
+    Session
+    | Transcript
+    | AnswerText
+    | AnswerAudio
+    | Event
+    | Playback
+    | Latency
+    | Checkpoint
+    | GoAway
+    | Pong
+    | Lost
+    | Resumed
+    | Ended
+)

@@ -4,7 +4,7 @@ import time
 from typing import Protocol
 
 from voice_clients.errors import CallError
-from voice_clients.events import AnswerAudio, CallEvent, Event, EventKind, Playback, PlaybackAction
+from voice_clients.events import AnswerAudio, CallEvent, Event, EventKind, Lost, Playback, PlaybackAction
 from voice_clients.pacing import Pacer
 from voice_clients.playback import PlaybackBuffer, PlayedSamples
 
@@ -20,6 +20,10 @@ def deliver(event: CallEvent, playback: PlaybackBuffer) -> None:
         case Playback():
             playback.command(event.action, generation=event.generation, gain_db=event.gain_db)
         case Event(kind=EventKind.END_OF_TURN):
+            playback.end_of_answer()
+        case Lost(stop_playback=True):
+            playback.stop()
+        case Lost():
             playback.end_of_answer()
         case _:
             pass

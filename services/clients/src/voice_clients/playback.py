@@ -99,6 +99,17 @@ class PlaybackBuffer:
             case PlaybackAction.UNKNOWN:
                 pass
 
+    def stop(self) -> PlayedSamples:
+        """The connection is lost: drop what is buffered, and say what was played. The answer may go on in the same
+        generation or in a later one, counted from its first sample.
+        """
+        self._segments.clear()
+        self._buffered_bytes = 0
+        self._received = (self._received[0], 0)
+        self._odd = b""
+        self._quieten()
+        return self._played
+
     def end_of_answer(self) -> None:
         """Nothing more of this answer comes: what is buffered plays without waiting to be joined by more."""
         if self._segments:
@@ -112,11 +123,14 @@ class PlaybackBuffer:
         self._segments, self._buffered_bytes = kept, kept_bytes
         if self._received[0] < self._floor:
             self._odd = b""
+        self._quieten()
+        self._acks.append(self._played)  # the gateway waits for this count to know what was heard
+
+    def _quieten(self) -> None:
         self.paused = False  # the pause and the ducking were of the answer that is gone
         self._gain = (1.0, 1.0)
-        if not kept:
+        if not self._segments:
             self._waiting = self._prebuffer
-        self._acks.append(self._played)  # the gateway waits for this count to know what was heard
 
     def take(self, samples: int) -> bytes:
         """The next `samples` to play, filled up with silence. Counts what is not silence as played."""

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voice_clients.audio_file import Recording, read_recording, speech_end_sample, write_wav
-from voice_clients.caller import MODERN, Call, CallConfig, connect
+from voice_clients.caller import MODERN, CallConfig
 from voice_clients.channel import Security
 from voice_clients.conversation import Conversation, Turn
 from voice_clients.errors import CallError, GatewayFailedError, VoiceError
-from voice_clients.events import CallEvent, Capability, Ended, Session
+from voice_clients.events import CallEvent, Capability, Ended, Lost, Session
+from voice_clients.kept import KEEP_S
 from voice_clients.listener import SimulatedListener
 from voice_clients.pacing import Pacer, fast_chunks, paced
+from voice_clients.resuming import ResumeOptions, ResumingCall, connect_resuming
+from voice_clients.resumption import Resumption
 from voice_clients.view import View
 
 # How long the caller goes on listening in silence when the gateway says nothing at all after a file.
@@ -30,19 +33,19 @@ class SayOptions:
 
     files: tuple[Path, ...]
     out: Path
-    target: str
+    targets: tuple[str, ...]
     security: Security
-    api_key: str | None
     config: CallConfig
     fast: bool
     as_json: bool
     answer_timeout_s: float
+    resume_for_s: float
 
 
 class _SayCall:
     """One call that plays recordings, one turn after the other."""
 
-    def __init__(self, call: Call, options: SayOptions, recordings: list[Recording], view: View) -> None:
+    def __init__(self, call: ResumingCall, options: SayOptions, recordings: list[Recording], view: View) -> None:
         self.conversation = Conversation()
         self._call = call
         self._options = options
@@ -52,6 +55,11 @@ class _SayCall:
         rate = options.config.output_sample_rate_hz or recordings[0].sample_rate_hz
         # A file sent fast is not listened to in real time: nothing to acknowledge, and everything received is kept.
         self.listener = SimulatedListener(call, rate, acks=not options.fast)
+
+    @property
+    def resumptions(self) -> list[Resumption]:
+        """How the call went on after losses."""
+        return self._call.resumptions
 
     async def run(self) -> None:
         """Raises CallError where the call fails."""
@@ -74,6 +82,9 @@ class _SayCall:
             self.listener.playback.sample_rate_hz = event.output_sample_rate_hz
         self.conversation.apply(event)
         self.listener.take(event)
+        if isinstance(event, Lost):
+            played = self.listener.playback.played
+            self._call.note_played(played.generation, played.samples)
         self.note_played()
         self._view.show(event, self.conversation)
         self._changed.set()
@@ -134,7 +145,7 @@ class _SayCall:
         loop = asyncio.get_running_loop()
         begun_s = heard_s = loop.time()
         while self._call.ended is None:
-            if self._changed.is_set():
+            if self._changed.is_set() or not self._call.is_connected:
                 self._changed.clear()
                 heard_s = loop.time()
             heard_all = self._options.fast or self.listener.playback.buffered_samples == 0
@@ -177,7 +188,12 @@ async def say(options: SayOptions, recordings: list[Recording], view: View) -> i
     error: CallError | None = None
     speaker: _SayCall | None = None
     try:
-        async with connect(options.target, options.config, security=options.security, api_key=options.api_key) as call:
+        resume = ResumeOptions(
+            options.resume_for_s,
+            keep_s=KEEP_S + sum(recording.seconds for recording in recordings),  # a file need not be forgotten
+            live=not options.fast,
+        )
+        async with connect_resuming(options.targets, options.config, security=options.security, options=resume) as call:
             speaker = _SayCall(call, options, recordings, view)
             await speaker.run()
     except CallError as failure:
@@ -235,8 +251,21 @@ def _report(
         "answer_wav": str(answer) if answer is not None else None,
         "answer_sample_rate_hz": rate or None,
         "turns": [_turn_document(turn) for turn in turns],
+        "resumed": [resume_document(item) for item in (speaker.resumptions if speaker is not None else [])],
     }
     print(json.dumps(document, ensure_ascii=False), flush=True)  # noqa: T201 - this is the output
+
+
+def resume_document(item: Resumption) -> dict[str, object]:
+    """How a call went on, for JSON."""
+    return {
+        "cause": item.cause.name,
+        "gap_ms": round(item.gap_ms, 1),
+        "silence_ms": round(item.silence_ms, 1) if item.silence_ms is not None else None,
+        "attempts": item.attempts,
+        "address": item.address,
+        "forgotten_ms": round(item.forgotten_ms, 1),
+    }
 
 
 def _turn_document(turn: Turn) -> dict[str, object]:

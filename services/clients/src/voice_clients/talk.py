@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from voice_clients.caller import Call, CallConfig, connect
+from voice_clients.caller import CallConfig
 from voice_clients.channel import Security
 from voice_clients.controls import Controls, parse_command
 from voice_clients.conversation import Conversation, State
@@ -24,11 +24,14 @@ from voice_clients.events import (
     Event,
     EventKind,
     GoAway,
+    Lost,
     Playback,
     PlaybackAction,
 )
 from voice_clients.keyboard import Digit, Key, Keyboard, Line
 from voice_clients.listener import deliver
+from voice_clients.resuming import ResumeOptions, ResumingCall, connect_resuming
+from voice_clients.resumption import RESUME_REFUSED
 from voice_clients.sound import (
     SILENT_DB,
     Device,
@@ -58,9 +61,9 @@ STEADY_S = 10.0  # a call that lasted so long starts the counting of attempts ov
 class TalkOptions:
     """What `voice talk` was asked for. `config` lacks its rates: the devices decide."""
 
-    target: str
+    targets: tuple[str, ...]
     security: Security
-    api_key: str | None
+    resume_for_s: float
     config: CallConfig
     rate_hz: int | None
     input: str | None
@@ -179,14 +182,20 @@ class Talk:
         while True:
             begun_s = time.monotonic()
             try:
-                async with connect(
-                    self._options.target, config, security=self._options.security, api_key=self._options.api_key
+                async with connect_resuming(
+                    self._options.targets,
+                    config,
+                    security=self._options.security,
+                    options=ResumeOptions(self._options.resume_for_s),
                 ) as call:
                     reached_once = True
                     await self._one_call(call)
                     return
             except* CallError as group:
                 error = _first(group)
+            if error.reason == RESUME_REFUSED:
+                self._view.note(f"{error} The conversation begins anew.")
+                continue
             if not error.retryable or not reached_once or attempt >= len(RECONNECT_AFTER_S):
                 raise error
             if time.monotonic() - begun_s > STEADY_S:
@@ -203,7 +212,7 @@ class Talk:
                     pass  # other keys belong to a call
                 raise _Stop
 
-    async def _one_call(self, call: Call) -> None:
+    async def _one_call(self, call: ResumingCall) -> None:
         self._conversation = Conversation()
         controls = Controls(call, self._conversation, self._view.note)
         if self._loudspeaker is not None:
@@ -219,7 +228,7 @@ class Talk:
             if self._lines is not None:
                 background.append(tasks.create_task(self._type(call, self._lines, controls), name="typing"))
             async for event in call:
-                self._take(event)
+                self._take(call, event)
                 if isinstance(event, Ended):
                     event.raise_for_error()
             await self._play_out()
@@ -228,10 +237,13 @@ class Talk:
             for task in background:
                 task.cancel()
 
-    def _take(self, event: CallEvent) -> None:
+    def _take(self, call: ResumingCall, event: CallEvent) -> None:
         if self._loudspeaker is not None:
             with self._loudspeaker.lock:
                 deliver(event, self._loudspeaker.buffer)
+                played = self._loudspeaker.buffer.played
+            if isinstance(event, Lost):
+                call.note_played(played.generation, played.samples)
         self._conversation.apply(event)
         if self._loudspeaker is not None:
             for generation, at_ns in self._loudspeaker.take_begun():
@@ -240,7 +252,7 @@ class Talk:
         match event:
             case Playback(action=PlaybackAction.FLUSH):
                 self._flushed.set()
-            case GoAway():
+            case GoAway(checkpoint=None):
                 self._view.note(event.reason or "The gateway is about to stop.")
             case Event(kind=EventKind.END_OF_TURN) if self._lines is not None:
                 self._flushed.set()
@@ -256,7 +268,7 @@ class Talk:
             rest_s = self._loudspeaker.buffer.buffered_samples / self._loudspeaker.rate_hz
         await asyncio.sleep(rest_s)
 
-    async def _record(self, call: Call, microphone: Microphone) -> None:
+    async def _record(self, call: ResumingCall, microphone: Microphone) -> None:
         """Send what is heard, at the pace of the microphone."""
         shown_s, loudest_db = 0.0, SILENT_DB
         zeros: int | None = 0  # blocks of exact silence so far; None once a sound came or the person was told
@@ -283,7 +295,7 @@ class Talk:
             words += f" - {microphone.dropped_blocks * 20} ms lost: the network is slow"
         return words
 
-    async def _acknowledge(self, call: Call, loudspeaker: Loudspeaker) -> None:
+    async def _acknowledge(self, call: ResumingCall, loudspeaker: Loudspeaker) -> None:
         with contextlib.suppress(CallError):
             while True:
                 with contextlib.suppress(TimeoutError):
@@ -295,7 +307,7 @@ class Talk:
                 for ack in acks:
                     await call.ack(ack.generation, ack.samples)
 
-    async def _type(self, call: Call, lines: TypedLines, controls: Controls) -> None:
+    async def _type(self, call: ResumingCall, lines: TypedLines, controls: Controls) -> None:
         """Each line is a turn or a command; the end of input says goodbye and waits for what is still to come."""
         with contextlib.suppress(CallError):
             while (line := await lines.next()) is not None:

@@ -10,7 +10,19 @@ from rich.live import Live
 from rich.text import Text
 
 from voice_clients.conversation import Conversation, State, Turn
-from voice_clients.events import AnswerText, CallEvent, Ended, Event, EventKind, Session, Stage, Transcript
+from voice_clients.events import (
+    AnswerText,
+    CallEvent,
+    Cause,
+    Ended,
+    Event,
+    EventKind,
+    Lost,
+    Resumed,
+    Session,
+    Stage,
+    Transcript,
+)
 from voice_clients.waterfall import in_one_line, until_first_audio, waterfall
 
 METER_CELLS = 20
@@ -108,6 +120,17 @@ def _ascii_only() -> bool:
     return "utf" not in (sys.stdout.encoding or "").lower()
 
 
+def resume_words(event: Lost | Resumed) -> str:
+    """What a person is told of a connection that is lost, and of the call that goes on."""
+    if isinstance(event, Lost):
+        what = "the gateway hands the call over" if event.cause is Cause.GO_AWAY else "connection lost"
+        return f"{what}, resuming ..."
+    told = f"resumed after {event.gap_ms / 1000:.2f} s ({event.cause.words})"
+    if event.forgotten_ms:
+        told += f"; {event.forgotten_ms / 1000:.1f} s of what you said were not kept: please say them again"
+    return told
+
+
 class _Settled:
     """Which turns have ended and been told. The gateway's latency report comes right after END_OF_TURN: what comes
     next, the report or anything else, is the time to tell how long the turn took.
@@ -165,8 +188,10 @@ class PlainView:
         match event:
             case AnswerText():
                 self._answer(event.text)
-            case Session():
+            case Session(resumed=False):
                 self._line(f"call {event.call_id}")
+            case Lost() | Resumed():
+                self._line(resume_words(event))
             case Transcript(final=True):
                 self._line(f"you: {event.text}")
             case Transcript():
@@ -213,6 +238,7 @@ _STATE_STYLE = {
     State.THINKING: "yellow",
     State.SPEAKING: "cyan",
     State.PAUSED: "magenta",
+    State.RESUMING: "yellow",
     State.OVER: "dim",
 }
 
@@ -236,8 +262,10 @@ class LiveView:
         self._conversation = conversation
         self._settle(event, conversation)
         match event:
-            case Session():
+            case Session(resumed=False):
                 self._print(Text(f"call {event.call_id}", style="dim"))
+            case Lost() | Resumed():
+                self._print(Text(resume_words(event), style="yellow"))
             case Event(kind=EventKind.ERROR):
                 self._print(Text(f"gateway: {event.message}", style="red"))
             case _:

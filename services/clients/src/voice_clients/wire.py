@@ -1,12 +1,14 @@
 """The one place of this package where messages of the contract are made and read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voice_clients.events import (
     AnswerAudio,
     AnswerText,
     CallEvent,
     Capability,
+    Cause,
+    Checkpoint,
     Event,
     EventKind,
     GoAway,
@@ -42,6 +44,19 @@ class Overrides:
 NO_OVERRIDES = Overrides()
 
 
+@dataclass(frozen=True, slots=True)
+class ResumeRequest:
+    """What a new connection is told of the call that it goes on with; fields as in `Resume` of the contract."""
+
+    token: bytes = field(repr=False)
+    first_sample: int
+    played_generation: int
+    played_samples: int
+    through_sample: int
+    cause: Cause
+    gap_ms: int
+
+
 def config_message(
     *,
     language_code: str,
@@ -50,12 +65,24 @@ def config_message(
     output_sample_rate_hz: int,
     capabilities: frozenset[Capability],
     overrides: Overrides,
+    resume: ResumeRequest | None = None,
 ) -> pb.ClientMessage:
     """The first message of a call. With no capability, rate or override it is a message of the first contract."""
     config = pb.VoiceConfig(language_code=language_code, session_id=session_id, sample_rate=sample_rate_hz)
     config.output_sample_rate = output_sample_rate_hz
     config.capabilities.extend(pb.ClientCapability.ValueType(item.value) for item in sorted(capabilities))
     _fill(config.overrides, overrides)
+    if resume is not None:
+        config.resume.CopyFrom(
+            pb.Resume(
+                token=resume.token,
+                first_sample=resume.first_sample,
+                played=pb.Played(generation=resume.played_generation, samples=resume.played_samples),
+                through_sample=resume.through_sample,
+                cause=pb.ResumeCause.ValueType(resume.cause.value),
+                gap_ms=resume.gap_ms,
+            )
+        )
     return pb.ClientMessage(config=config)
 
 
@@ -78,9 +105,9 @@ def dtmf_message(digit: str) -> pb.ClientMessage:
     return pb.ClientMessage(dtmf=pb.Dtmf(digit=digit))
 
 
-def audio_message(pcm: bytes) -> pb.ClientMessage:
-    """Microphone audio: s16le mono at the rate of the config."""
-    return pb.ClientMessage(audio_chunk=pcm)
+def audio_message(pcm: bytes, first_sample: int = 0) -> pb.ClientMessage:
+    """Microphone audio: s16le mono at the rate of the config. `first_sample`: since the start of the call."""
+    return pb.ClientMessage(audio_chunk=pcm, first_sample=first_sample)
 
 
 def text_message(text: str) -> pb.ClientMessage:
@@ -127,7 +154,11 @@ def read_event(message: pb.ServerMessage, at_ns: int) -> CallEvent | None:
             stages = tuple(Stage(item.stage, item.start_ms, item.end_ms) for item in message.latency.stages)
             return Latency(at_ns, turn, stages, message.latency.endpoint_rule)
         case "go_away":
-            return GoAway(at_ns, message.go_away.reason, message.go_away.deadline_ms)
+            away = message.go_away
+            checkpoint = _read_checkpoint(away.checkpoint, turn, at_ns) if away.HasField("checkpoint") else None
+            return GoAway(at_ns, away.reason, away.deadline_ms, checkpoint)
+        case "checkpoint":
+            return _read_checkpoint(message.checkpoint, turn, at_ns)
         case "pong":
             return Pong(at_ns, message.pong.ping_id)
         case _:
@@ -141,6 +172,10 @@ _ACTIONS = frozenset(action.value for action in PlaybackAction)
 def _read_server_event(event: pb.ServerEvent, turn: int, at_ns: int) -> Event:
     kind = EventKind(event.type) if event.type in _KINDS else EventKind.UNKNOWN
     return Event(at_ns, turn, kind, event.message, event.reason, event.retryable, event.fatal)
+
+
+def _read_checkpoint(checkpoint: pb.Checkpoint, turn: int, at_ns: int) -> Checkpoint:
+    return Checkpoint(at_ns, turn, checkpoint.token, checkpoint.received_through_sample, checkpoint.valid_for_ms)
 
 
 def _read_session(session: pb.SessionStarted, at_ns: int) -> Session:
@@ -158,4 +193,6 @@ def _read_session(session: pb.SessionStarted, at_ns: int) -> Session:
         session.capabilities.dtmf,
         session.capabilities.update,
         frozenset(session.capabilities.overrides),
+        pb.CHECKPOINTS in session.capabilities.client_capabilities,
+        session.resumed,
     )

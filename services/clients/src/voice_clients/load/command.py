@@ -15,7 +15,7 @@ from voice_clients.events import LEGACY, MODERN
 from voice_clients.load.arguments import scenario_of
 from voice_clients.load.page import page
 from voice_clients.load.progress import Progress
-from voice_clients.load.report import Report
+from voice_clients.load.report import Report, ResumeFigures
 from voice_clients.load.run import LoadOptions, run_load
 from voice_clients.load.speech import read_pool
 from voice_clients.load.statistics import Distribution
@@ -25,7 +25,7 @@ from voice_clients.load.user import RATE_HZ, Line
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-def load(arguments: argparse.Namespace, target: str, security: Security) -> int:
+def load(arguments: argparse.Namespace, targets: tuple[str, ...], security: Security, resume_for_s: float) -> int:
     """Run, report, judge. Returns the exit status; raises VoiceError."""
     scenario = scenario_of(arguments)
     thresholds = [parse_threshold(text) for text in arguments.fail_over]
@@ -37,7 +37,7 @@ def load(arguments: argparse.Namespace, target: str, security: Security) -> int:
         sample_rate_hz=RATE_HZ,
         capabilities=LEGACY if arguments.legacy else MODERN,
     )
-    line = Line(target, security, arguments.api_key, config)
+    line = Line(targets, security, config, resume_for_s)
     gc.collect()
     gc.freeze()  # a full collection over all that was imported takes tens of ms, and callers would be late by them
     progress = Progress(None if arguments.quiet else sys.stderr)
@@ -117,6 +117,7 @@ def summary(report: Report) -> list[str]:
         f"set-up     {_words(report.setup_ms)}",
         f"barge-in   {_words(report.barge_in_ms)}",
         f"audio      jitter {_words(report.jitter_ms)}; {silences}",
+        *_resumes(report.resumes),
     ]
     for stage in report.stages:
         lines.append(
@@ -127,6 +128,16 @@ def summary(report: Report) -> list[str]:
     verdict = "valid" if report.valid else "NOT VALID"
     late = f"{own.late_chunks} of {own.chunks} chunks late"
     lines.append(f"generator  {verdict}: loop lag p99 {own.lag_p99_ms:.1f} ms, {own.cores:.2f} cores, {late}")
+    return lines
+
+
+def _resumes(resumes: ResumeFigures) -> list[str]:
+    """Nothing where no connection was lost."""
+    if not resumes.count and not resumes.calls_lost:
+        return []
+    turns = f"{resumes.turns} turns in them, {resumes.turns_lost} lost, {resumes.turns_duplicated} duplicated"
+    lines = [f"resumes    {resumes.count}; {turns}; {resumes.calls_lost} calls could not be resumed"]
+    lines += [f"  {item.cause.lower():<18} gap {_words(item.gap_ms)}" for item in resumes.by_cause]
     return lines
 
 

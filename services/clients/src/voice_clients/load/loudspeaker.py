@@ -85,6 +85,16 @@ class Loudspeaker:
         self._parts = deque(part for part in self._parts if part.generation >= self._floor)
         self._paused_ns = None
 
+    def stop(self, now_ns: int) -> tuple[int, int]:
+        """The connection is lost: forget what is buffered, and say what was played. The answer may go on in the same
+        generation or in a later one, counted from its first sample.
+        """
+        played = self.played(now_ns)
+        self._parts.clear()
+        self._received = (0, 0)
+        self._paused_ns = None
+        return played
+
     def pause(self, now_ns: int) -> None:
         """Stop, and keep what is buffered."""
         self.played(now_ns)

@@ -53,6 +53,7 @@ def page(report: Report) -> str:
         _response(report),
         _section("Calls up", plots.calls_up(report.series.calls_up, report.run.duration_s), "Once a second."),
         _stages(report),
+        _resumes(report),
         _errors(report),
         _thresholds(report),
         _table(report),
@@ -128,6 +129,27 @@ def _stages(report: Report) -> str:
         plots.waterfall(stages),
         "The gateway's own reports, ms after the end of speech: from the median start to the median end of each stage; "
         f"the thin line goes on to the p95 of its end.{f' Turns ended by: {rules}.' if rules else ''}",
+    )
+
+
+def _resumes(report: Report) -> str:
+    resumes = report.resumes
+    if not resumes.count and not resumes.calls_lost:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(item.cause.lower())}, {name}</td><td>{figures.count}</td><td>{_ms(figures.p50)}</td>"
+        f"<td>{_ms(figures.p95)}</td><td>{_ms(figures.max)}</td></tr>"
+        for item in resumes.by_cause
+        for name, figures in (("gap", item.gap_ms), ("silence in an answer", item.silence_ms))
+        if figures.count
+    )
+    head = "<tr><th>connection lost by</th><th>count</th><th>p50</th><th>p95</th><th>max</th></tr>"
+    return (
+        f'<h2>Resumed calls</h2><div class="scroll"><table>{head}{rows}</table></div>'
+        f"<p>{resumes.count} resumed, {resumes.calls_lost} not. Turns with a resumed call: {resumes.turns}, "
+        f"of which {resumes.turns_lost} were lost or failed and {resumes.turns_duplicated} duplicated.</p>"
+        '<p class="soft">A gap is from the last message of the old connection to the first of the new one. A silence '
+        "is from the last message of the conversation to the next.</p>"
     )
 
 

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from voice_clients.caller import Call
 from voice_clients.errors import CallError
 from voice_clients.events import (
     AnswerAudio,
@@ -16,14 +15,17 @@ from voice_clients.events import (
     EventKind,
     GoAway,
     Latency,
+    Lost,
     Playback,
     PlaybackAction,
-    Session,
+    Resumed,
+    Transcript,
 )
 from voice_clients.load.clockwork import Chunks
 from voice_clients.load.loudspeaker import Loudspeaker
 from voice_clients.load.records import TurnRecord
 from voice_clients.load.speech import Utterance
+from voice_clients.resuming import ResumingCall
 
 ACK_EVERY_S = 0.16  # the contract asks for 100 to 200 ms
 REMEMBERED_TURNS = 4
@@ -37,7 +39,7 @@ class CallOverError(Exception):
 class Phone:
     """`stream()` and `read()` run as tasks, `say()` and `until()` belong to who makes the conversation."""
 
-    def __init__(self, call: Call, rate_hz: int, chunk_ms: int, chunks: Chunks, *, acks: bool) -> None:
+    def __init__(self, call: ResumingCall, rate_hz: int, chunk_ms: int, chunks: Chunks, *, acks: bool) -> None:
         self.turn: TurnRecord | None = None
         self.ended: Ended | None = None
         self.speaker = Loudspeaker(rate_hz)
@@ -152,6 +154,7 @@ class Phone:
 
     def _take(self, event: CallEvent) -> None:
         self.greeted_ns = self.greeted_ns or event.at_ns
+        turn = self.turn
         match event:
             case AnswerAudio():
                 self._take_audio(event)
@@ -161,10 +164,17 @@ class Phone:
                 self._take_server_event(event)
             case Latency():
                 self._take_report(event)
+            case Transcript(final=True) if turn is not None and turn.speech_start_ns:
+                turn.committed.add(event.turn)
             case GoAway():
-                self.going_away = True
-            case Session():
-                pass
+                self.going_away = not self._call.keeps  # else it is about to be resumed elsewhere
+            case Lost():
+                if event.stop_playback:
+                    self._call.note_played(*self.speaker.stop(event.at_ns))
+            case Resumed():
+                self.going_away = False
+                if turn is not None and not turn.ended:
+                    turn.resumed += 1
             case Ended():
                 self.ended = event
             case _:

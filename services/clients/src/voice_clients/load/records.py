@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from voice_clients.events import Stage
+from voice_clients.resumption import Resumption
 
 
 class Outcome(Enum):
@@ -38,6 +39,10 @@ class TurnRecord:
     error: str = ""
     stages: tuple[Stage, ...] = ()
     endpoint_rule: str = ""
+    resumed: int = 0
+    """How often the call lost its connection and went on before the turn had ended."""
+    committed: set[int] = field(default_factory=set)
+    """Turns of the gateway that final transcripts came in, since the caller began to speak."""
     jitter_ms: float | None = None
     gaps_ms: list[float] = field(default_factory=list)
 
@@ -53,6 +58,11 @@ class TurnRecord:
         if not self.speech_end_ns or not self.first_audio_ns or self.cut_in:
             return None
         return (self.first_audio_ns - self.speech_end_ns) / 1e6
+
+    @property
+    def duplicated(self) -> bool:
+        """Whether what was said once became two turns, and the connection was lost meanwhile."""
+        return self.resumed > 0 and len(self.committed) > 1
 
     @property
     def barge_in_ms(self) -> float | None:
@@ -74,6 +84,8 @@ class Calls:
     """For want of room."""
     broken: int = 0
     """Could not be made, or broke off."""
+    resume_failed: int = 0
+    """Of the broken ones: their connection was lost, and no gateway went on with them."""
     up: int = 0
     most_up: int = 0
 
@@ -95,6 +107,7 @@ class Records:
     """From dialling to the gateway's first message."""
     errors: list[tuple[int, str]] = field(default_factory=list)
     """When, and the reason."""
+    resumptions: list[Resumption] = field(default_factory=list)
     calls_up: list[tuple[int, int]] = field(default_factory=list)
     """When, and how many were up."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from voice_clients.load.records import Outcome, Records, TurnRecord
 from voice_clients.load.scenario import Scenario
 from voice_clients.load.statistics import Distribution, distribution, percentile
+from voice_clients.resumption import Resumption
 
 SCHEMA = "voice-load-report"
 SCHEMA_VERSION = 1
@@ -77,6 +78,35 @@ class Gaps:
 
 
 @dataclass(frozen=True, slots=True)
+class CauseFigures:
+    """Resumed calls, by why their connection was left."""
+
+    cause: str
+    gap_ms: Distribution
+    """Last message of the old connection to the first of the new one."""
+    silence_ms: Distribution
+    """Where an answer was under way: last message of the conversation to the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeFigures:
+    """Connections that were lost, and calls that went on."""
+
+    count: int = 0
+    calls_lost: int = 0
+    """Lost, and not resumed in time."""
+    turns: int = 0
+    """During which a call was resumed."""
+    turns_lost: int = 0
+    """Of those: no answer came, or an error."""
+    turns_duplicated: int = 0
+    """Of those: what was said once became two turns."""
+    forgotten_ms: float = 0.0
+    """Speech that was not kept for long enough."""
+    by_cause: list[CauseFigures] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class StageFigures:
     """One stage of the gateway's latency reports; ms after the end of the caller's speech, as the gateway saw it."""
 
@@ -139,6 +169,7 @@ class Report:
     endpoint_rules: dict[str, int]
     errors: dict[str, int]
     series: Series
+    resumes: ResumeFigures = field(default_factory=ResumeFigures)
     thresholds: list[Judgement] = field(default_factory=list)
 
     @property
@@ -193,6 +224,30 @@ def make_report(
             ],
             errors=[(at_s(now_ns), reason) for now_ns, reason in records.errors],
         ),
+        resumes=_resumes(records),
+    )
+
+
+def _resumes(records: Records) -> ResumeFigures:
+    turns = [turn for turn in records.turns if turn.resumed]
+    by_cause: dict[str, list[Resumption]] = defaultdict(list)
+    for item in records.resumptions:
+        by_cause[item.cause.name].append(item)
+    return ResumeFigures(
+        count=len(records.resumptions),
+        calls_lost=records.calls.resume_failed,
+        turns=len(turns),
+        turns_lost=sum(turn.outcome in {Outcome.LOST, Outcome.FAILED} for turn in turns),
+        turns_duplicated=sum(turn.duplicated for turn in turns),
+        forgotten_ms=round(sum(item.forgotten_ms for item in records.resumptions), 1),
+        by_cause=[
+            CauseFigures(
+                cause,
+                distribution(item.gap_ms for item in found),
+                distribution(item.silence_ms for item in found if item.silence_ms is not None),
+            )
+            for cause, found in sorted(by_cause.items())
+        ],
     )
 
 

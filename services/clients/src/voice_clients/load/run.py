@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from voice_clients.channel import open_channel, until_connected
+from voice_clients.errors import GatewayUnreachableError
 from voice_clients.load.clockwork import Clockwork
 from voice_clients.load.progress import Progress
 from voice_clients.load.records import Records
@@ -35,8 +36,7 @@ class LoadOptions:
 async def run_load(options: LoadOptions, progress: Progress) -> Report:
     """Call, wait, and add up. A signal ends it early. Raises GatewayUnreachableError where nothing is there at all."""
     line, scenario = options.line, options.scenario
-    async with open_channel(line.target, line.security) as channel:
-        await until_connected(channel, line.target, line.security, CONNECT_TIMEOUT_S)
+    await _anything_there(line)
     records, clockwork = Records(time.monotonic_ns()), Clockwork()
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     finishing, stopped = asyncio.Event(), asyncio.Event()
@@ -68,13 +68,25 @@ async def run_load(options: LoadOptions, progress: Progress) -> Report:
     records.calls_up.append((ended_ns, 0))
     return make_report(
         records,
-        target=line.target,
+        target=", ".join(line.targets),
         scenario=scenario,
         started_at=started_at,
         ended_ns=ended_ns,
         interrupted=stopped.is_set(),
         generator=generator,
     )
+
+
+async def _anything_there(line: Line) -> None:
+    """Raises GatewayUnreachableError where no target can be reached."""
+    for number, target in enumerate(line.targets, start=1):
+        try:
+            async with open_channel(target, line.security) as channel:
+                await until_connected(channel, target, line.security, CONNECT_TIMEOUT_S)
+                return
+        except GatewayUnreachableError:
+            if number == len(line.targets):
+                raise
 
 
 async def _happened(event: asyncio.Event, timeout_s: float) -> bool:

@@ -41,6 +41,10 @@ VALUES: Mapping[str, Value] = MappingProxyType(
         "refused_share": lambda report: _share(report.calls.refused, report.calls.dialled),
         # Of calls dialled: could not be made, or broke off.
         "broken_share": lambda report: _share(report.calls.broken, report.calls.dialled),
+        # Of lost connections: calls that no gateway went on with.
+        "unresumed_share": lambda report: _share(
+            report.resumes.calls_lost, report.resumes.calls_lost + report.resumes.count
+        ),
         # Of answers: those with a silence because audio came late.
         "gap_share": lambda report: _share(report.gaps.answers_with_gaps, report.gaps.answers),
     }

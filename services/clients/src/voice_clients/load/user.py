@@ -6,7 +6,7 @@ import random
 import time
 from dataclasses import dataclass
 
-from voice_clients.caller import Call, CallConfig, connect
+from voice_clients.caller import CallConfig
 from voice_clients.channel import Security
 from voice_clients.errors import CallError, GatewayFullError
 from voice_clients.load.clockwork import Chunks
@@ -14,6 +14,7 @@ from voice_clients.load.phone import CallOverError, Phone
 from voice_clients.load.records import Outcome, Records, TurnRecord
 from voice_clients.load.scenario import Scenario
 from voice_clients.load.speech import Utterance
+from voice_clients.resuming import ResumeOptions, ResumingCall, connect_resuming
 
 CONNECT_TIMEOUT_S = 10.0
 REDIAL_AFTER_S = 1.0
@@ -27,10 +28,10 @@ RATE_HZ = 16_000
 class Line:
     """Where and how calls are made."""
 
-    target: str
+    targets: tuple[str, ...]
     security: Security
-    api_key: str | None
     config: CallConfig
+    resume_for_s: float
 
 
 class User:
@@ -76,16 +77,14 @@ class User:
         self._records.calls.dialled += 1
         self._up, phone, dialled_ns = False, None, time.monotonic_ns()
         try:
-            async with connect(
-                line.target,
-                line.config,
-                security=line.security,
-                api_key=line.api_key,
-                connect_timeout_s=CONNECT_TIMEOUT_S,
-            ) as call:
+            options = ResumeOptions(line.resume_for_s, connect_timeout_s=CONNECT_TIMEOUT_S, start=self._number)
+            async with connect_resuming(line.targets, line.config, security=line.security, options=options) as call:
                 acks = bool(line.config.capabilities)
                 phone = Phone(call, RATE_HZ, self._scenario.chunk_ms, self._chunks, acks=acks)
-                await self._hold(call, phone, dialled_ns)
+                try:
+                    await self._hold(call, phone, dialled_ns)
+                finally:
+                    self._note_resumptions(call)
         except* CallError as group:
             error = _first(group)
         finally:
@@ -97,7 +96,7 @@ class User:
             return self._call_failed(error)
         return self._random.uniform(*self._scenario.think_s)
 
-    async def _hold(self, call: Call, phone: Phone, dialled_ns: int) -> None:
+    async def _hold(self, call: ResumingCall, phone: Phone, dialled_ns: int) -> None:
         """A call from its first chunk to its end."""
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(phone.read(), name="load-read")
@@ -110,6 +109,10 @@ class User:
             with contextlib.suppress(CallOverError, TimeoutError):
                 await phone.until(lambda: phone.ended is not None, HANG_UP_S)
             reading.cancel()
+
+    def _note_resumptions(self, call: ResumingCall) -> None:
+        self._records.resumptions += call.resumptions
+        self._records.calls.resume_failed += call.is_given_up
 
     def _call_failed(self, error: CallError) -> float:
         calls, now_ns = self._records.calls, time.monotonic_ns()

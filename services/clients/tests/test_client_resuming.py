@@ -1,0 +1,547 @@
+"""A call that survives its connections, on virtual time and connections without a network."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from client_fake_network import DOWN, FROZEN, UNCONNECTABLE, FakeLine, FakeNetwork, refused_resume
+from client_resuming_calls import CHUNK, RATE, Caller, calling, check_audio, samples, settle, virtual
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voice_clients.caller import LEGACY, CallConfig
+from voice_clients.errors import BadRequestError, CallError, ConnectionLostError, GatewayFullError
+from voice_clients.events import CallEvent, Capability, Cause, Ended, Event, EventKind, Lost, Resumed, Session
+from voice_clients.resuming import ResumeOptions
+from voice_contracts import voice_workflow_pb2 as pb
+
+# ---- the microphone -------------------------------------------------------------------------------------------------
+
+
+def test_speech_is_replayed_from_where_the_state_accounts_for_it() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network) as caller:
+            await caller.speak(50)
+            caller.line.checkpoint(b"t1", 40 * CHUNK)
+            caller.line.checkpoint(b"", 45 * CHUNK + 7)
+            await settle()
+            network.script = [DOWN, DOWN]
+            caller.line.dies()
+            await caller.speak(20)  # while nobody answers
+            await settle(1.0)
+            await caller.speak(10)
+            first, second = network.lines
+            check_audio(first.heard, 0, 50 * CHUNK)
+            resume = second.config.resume
+            assert resume is not None
+            assert (resume.token, resume.first_sample) == (b"t1", 45 * CHUNK + 7)
+            check_audio(second.heard, 45 * CHUNK + 7, 80 * CHUNK)
+            assert 50 * CHUNK <= resume.through_sample <= 70 * CHUNK
+            assert len(second.heard[0][1]) > 2 * CHUNK, "what was kept comes in larger messages"
+            assert second.heard[-1][1] == samples(79 * CHUNK)
+
+    run()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("speak"), st.integers(1, 40)),
+            st.tuples(st.just("account"), st.integers(0, 3 * CHUNK)),
+            st.tuples(st.just("die"), st.integers(0, 3)),
+            st.tuples(st.just("silence"), st.just(0)),
+            st.tuples(st.just("block"), st.just(0)),
+        ),
+        min_size=1,
+        max_size=25,
+    )
+)
+def test_however_it_is_cut_no_sample_is_missing_or_moved(steps: list[tuple[str, int]]) -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(("a:1", "b:1"))
+        accounted: dict[FakeLine | None, int] = {None: 0}
+        newest = 0
+        async with calling(network, ResumeOptions(resume_for_s=60.0)) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            for what, number in steps:
+                if what == "speak":
+                    await caller.speak(number)
+                elif what == "account":
+                    newest = max(newest, caller.spoken - number)
+                    caller.line.checkpoint(b"t", newest)
+                    await settle()
+                elif what == "die":
+                    network.script = [DOWN] * number
+                    caller.line.dies()
+                    await settle()
+                elif what == "block":
+                    caller.line.blocked = asyncio.Event()
+                else:
+                    await settle(1.6)
+                caller.line.checkpoint(b"", 0)
+            if caller.line.blocked is not None:
+                caller.line.blocked.set()
+            await settle(3.0)
+            await caller.speak(1)
+            await settle(3.0)
+            for line in network.lines:
+                resume = line.config.resume
+                accounted[line] = resume.first_sample if resume is not None else 0
+                position = accounted[line]
+                for at, pcm in line.heard:
+                    assert at == position, "in order, and without a gap"
+                    assert pcm == samples(at, len(pcm) // 2)
+                    position += len(pcm) // 2
+            assert position == caller.spoken, "the last connection was told everything"
+            assert accounted[network.lines[-1]] <= newest or len(network.lines) == 1
+
+    run()
+
+
+def test_what_is_kept_has_a_bound_and_the_person_is_told() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network, ResumeOptions(resume_for_s=10.0, keep_s=1.0)) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            network.script = [DOWN] * 5
+            caller.line.dies()
+            await caller.speak(100)
+            await settle(4.0)
+            assert caller.of(Resumed)[0].forgotten_ms >= 400
+            resume = network.lines[1].config.resume
+            assert resume is not None
+            assert resume.first_sample == resume.through_sample - RATE
+            check_audio(network.lines[1].heard, resume.first_sample, 100 * CHUNK)
+
+    run()
+
+
+def test_a_file_waits_for_a_connection() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network, ResumeOptions(resume_for_s=10.0, live=False)) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await caller.speak(3, 0.0)
+            network.script = [DOWN, DOWN, DOWN]
+            caller.line.dies()
+            await settle()
+            begun_s = asyncio.get_running_loop().time()
+            await caller.speak(3, 0.0)
+            assert asyncio.get_running_loop().time() - begun_s > 0.4
+            await settle()
+            check_audio(caller.line.heard, 0, 6 * CHUNK)
+
+    run()
+
+
+# ---- losing and finding ---------------------------------------------------------------------------------------------
+
+
+def test_a_reset_is_resumed_at_the_next_address_at_once() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(("a:1", "b:1", "c:1"))
+        async with calling(network) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle(0.4)
+
+            def stop(event: CallEvent) -> None:
+                if isinstance(event, Lost):
+                    caller.call.note_played(2, 480)
+
+            caller.on_event = stop
+            caller.line.dies("UNAVAILABLE")
+            await settle()
+            assert [target for _, target in network.dialled] == ["a:1", "b:1"]
+            (lost,), (resumed,) = caller.of(Lost), caller.of(Resumed)
+            assert (lost.cause, resumed.cause, resumed.attempts, resumed.address) == (
+                Cause.RESET,
+                Cause.RESET,
+                1,
+                "b:1",
+            )
+            assert resumed.gap_ms == pytest.approx(400, abs=5)
+            assert Capability.CHECKPOINTS in caller.line.config.capabilities
+            resume = caller.line.config.resume
+            assert resume is not None
+            assert (resume.played_generation, resume.played_samples, resume.gap_ms) == (2, 480, 400)
+            names = [type(event).__name__ for event in caller.events]
+            assert names == ["Session", "Lost", "Resumed", "Session"]
+            assert caller.call.is_connected
+
+    run()
+
+
+def test_a_second_and_a_half_of_nothing_is_a_loss_and_heartbeats_are_not_nothing() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(("a:1", "b:1"))
+        async with calling(network) as caller:
+            for _ in range(20):
+                caller.line.checkpoint(b"t", 0)
+                await settle(0.5)
+            assert caller.of(Lost) == []
+            await settle(0.95)
+            assert caller.of(Lost) == []
+            await settle(0.1)
+            (resumed,) = caller.of(Resumed)
+            assert resumed.cause is Cause.SILENCE
+            assert resumed.gap_ms == pytest.approx(1500, abs=10)
+            assert network.lines[0].closed_s is not None
+
+    run()
+
+
+def test_a_gateway_that_takes_the_connection_and_freezes_costs_its_time_out_only() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(("a:1", "b:1", "c:1", "d:1"))
+        async with calling(network, ResumeOptions(resume_for_s=10.0)) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            network.script = [UNCONNECTABLE, FROZEN]
+            caller.line.dies()
+            await settle(3.0)
+            assert network.dialled[1][1] == "b:1"
+            assert network.dialled[2][0] - network.dialled[1][0] == pytest.approx(0.5 + 0.085, abs=0.02)
+            assert network.dialled[3][0] - network.dialled[2][0] == pytest.approx(1.5 + 0.17, abs=0.04)
+            (resumed,) = caller.of(Resumed)
+            assert (resumed.attempts, resumed.address) == (3, "d:1")
+
+    run()
+
+
+def test_a_hand_over_opens_the_new_connection_before_it_leaves_the_old_one() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(("a:1", "b:1"), [])
+        async with calling(network) as caller:
+            old = caller.line
+            old.goes_away()
+            await settle()
+            assert not caller.of(Lost), "without a checkpoint it only announces"
+            await caller.speak(5)
+            network.script = [UNCONNECTABLE]
+            old.goes_away(b"moved", 3 * CHUNK)
+            await caller.speak(10)
+            assert not old.closed
+            await settle(1.0)
+            assert round(old.closed_s or 0.0, 3) >= network.dialled[-1][0]
+            (resumed,) = caller.of(Resumed)
+            assert resumed.cause is Cause.GO_AWAY
+            resume = caller.line.config.resume
+            assert resume is not None
+            assert (resume.token, resume.first_sample) == (b"moved", 3 * CHUNK)
+            check_audio(caller.line.heard, 3 * CHUNK, 15 * CHUNK)
+
+    run()
+
+
+def test_full_gateways_are_passed_over() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(("a:1", "b:1", "c:1"))
+        async with calling(network, ResumeOptions(resume_for_s=10.0)) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            full = GatewayFullError("full", retry_after_ms=2_000)
+            network.script = [full, full, full]
+            caller.line.dies()
+            await settle(4.0)
+            assert [target for _, target in network.dialled] == ["a:1", "b:1", "c:1", "a:1", "b:1"]
+            assert network.dialled[4][0] - network.dialled[1][0] == pytest.approx(2.0)
+            (resumed,) = caller.of(Resumed)
+            assert resumed.attempts == 4
+
+    run()
+
+
+def test_the_first_call_goes_to_the_first_gateway_with_room() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(("a:1", "b:1", "c:1"), [DOWN, GatewayFullError("full")])
+        async with calling(network) as caller:
+            await caller.speak(3)
+            assert [target for _, target in network.dialled] == ["a:1", "b:1", "c:1"]
+            assert [type(event) for event in caller.events] == [Session]
+            check_audio(caller.line.heard, 0, 3 * CHUNK)
+
+    run()
+
+
+def test_callers_can_begin_at_different_gateways() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(("a:1", "b:1", "c:1"))
+        async with calling(network, ResumeOptions(start=4)) as caller:
+            assert caller.line.address.target == "b:1"
+
+    run()
+
+
+def test_a_second_loss_right_after_the_first_waits_longer() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network) as caller:
+            caller.line.checkpoint(b"t", 0)
+            died_s = []
+            for _ in range(4):
+                await caller.speak(2)
+                died_s.append(asyncio.get_running_loop().time())
+                caller.line.dies("INTERNAL")
+                await settle(1.0)
+            waits_s = [at_s - died for (at_s, _), died in zip(network.dialled[1:], died_s, strict=True)]
+            assert waits_s[0] < 0.01
+            assert all(before < after for before, after in pairwise(waits_s))
+            assert waits_s[-1] > 0.2
+            assert len(caller.of(Resumed)) == 4
+            check_audio(caller.line.heard, 0, 8 * CHUNK)
+
+    run()
+
+
+# ---- how it ends ----------------------------------------------------------------------------------------------------
+
+
+def last_error(caller: Caller) -> CallError:
+    ended = caller.events[-1]
+    assert isinstance(ended, Ended)
+    assert ended.error is not None
+    return ended.error
+
+
+def test_when_time_is_up_the_call_ends_as_it_would_have() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            network.script = [DOWN] * 100
+            caller.line.dies()
+            await settle(6.0)
+            error = last_error(caller)
+            assert isinstance(error, ConnectionLostError)
+            assert error.retryable
+            words = "broke off (UNAVAILABLE) The call could not be resumed within 5 s. Nothing listens at a:1."
+            assert str(error) == words
+            assert caller.call.is_given_up
+            with pytest.raises(ConnectionLostError):
+                await caller.call.send_audio(samples(0))
+
+    run()
+
+
+def test_a_refused_checkpoint_is_not_tried_elsewhere() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(("a:1", "b:1"))
+        async with calling(network) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            network.script = [refused_resume()]
+            caller.line.dies()
+            await settle(1.0)
+            error = last_error(caller)
+            assert isinstance(error, BadRequestError)
+            assert (error.reason, len(network.dialled)) == ("RESUME_REFUSED", 2)
+
+    run()
+
+
+def test_a_gateway_that_begins_anew_has_refused() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(resumes=False)
+        async with calling(network) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            caller.line.dies()
+            await settle(1.0)
+            assert last_error(caller).reason == "RESUME_REFUSED"
+            assert network.lines[1].closed_s is not None
+            assert network.lines[1].heard == []
+
+    run()
+
+
+@pytest.mark.parametrize("code", ["OK", "INVALID_ARGUMENT", "ABORTED", "OUT_OF_RANGE"])
+def test_an_end_that_is_an_answer_is_the_end(code: str) -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            caller.line.dies(code)
+            await settle(1.0)
+            assert isinstance(caller.events[-1], Ended)
+            assert (caller.events[-1].code, len(network.dialled)) == (code, 1)
+            assert not caller.call.is_given_up
+
+    run()
+
+
+def test_a_gateway_without_checkpoints_is_called_as_ever() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(checkpoints=False)
+        async with calling(network) as caller:
+            await caller.speak(2000)  # 40 s in which it says nothing
+            assert caller.of(Lost) == []
+            check_audio(caller.line.heard, 0, 2000 * CHUNK)
+            caller.line.dies()
+            await settle(1.0)
+            assert isinstance(last_error(caller), ConnectionLostError)
+            assert len(network.dialled) == 1
+
+    run()
+
+
+@pytest.mark.parametrize(
+    ("config", "resume_for_s"), [(CallConfig(capabilities=LEGACY), 30.0), (CallConfig(), 0.0)], ids=["legacy", "off"]
+)
+def test_who_does_not_resume_announces_and_sends_nothing_of_it(config: CallConfig, resume_for_s: float) -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network, ResumeOptions(resume_for_s=resume_for_s), config) as caller:
+            await caller.speak(3)
+            assert Capability.CHECKPOINTS not in caller.line.config.capabilities
+            assert [first for first, _ in caller.line.heard] == [0, 0, 0]
+            caller.line.checkpoint(b"t", 0)
+            await settle(5.0)
+            caller.line.dies()
+            await settle(1.0)
+            assert len(network.dialled) == 1
+            assert isinstance(last_error(caller), ConnectionLostError)
+
+    run()
+
+
+def test_a_caller_that_leaves_while_it_is_resumed_leaves_nothing_behind() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            network.script = [FROZEN]
+            caller.line.dies()
+            await settle(0.2)
+            assert len(network.lines) == 2
+        # `calling` checks that both are closed.
+
+    run()
+
+
+# ---- wishes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_half_close_is_said_again() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network) as caller:
+            await caller.speak(5)
+            caller.line.checkpoint(b"t", 2 * CHUNK)
+            await caller.call.half_close()
+            await settle()
+            assert caller.line.half_closed
+            caller.line.dies()
+            await settle(0.5)
+            assert caller.line.half_closed
+            check_audio(caller.line.heard, 2 * CHUNK, 5 * CHUNK)
+            caller.line.dies("OK")
+            await settle()
+            assert caller.events[-1].error is None  # type: ignore[union-attr]
+
+    run()
+
+
+def test_what_is_typed_without_a_connection_arrives_in_order_and_after_the_speech() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network) as caller:
+            await caller.speak(3)
+            caller.line.checkpoint(b"t", 0)
+            await caller.call.send_text("one")
+            await settle()
+            network.script = [DOWN]
+            caller.line.dies()
+            await settle()
+            await caller.call.send_text("two")
+            await settle(1.0)
+            await caller.call.send_text("three")
+            assert caller.line.texts == ["one", "two", "three"], "no checkpoint accounts for the first"
+            kinds = [item.WhichOneof("content") for item in caller.line.sent]
+            assert kinds.index("text_input") > kinds.index("audio_chunk")
+
+    run()
+
+
+def test_a_typed_turn_that_a_checkpoint_holds_is_not_said_again() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network) as caller:
+            await caller.call.send_text("one")
+            caller.line.event(EventKind.PROCESSING, turn=1)
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            caller.line.dies()
+            await settle(0.5)
+            assert caller.line.texts == []
+
+    run()
+
+
+def test_hold_is_said_again_and_an_interruption_that_was_taken_is_not() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            await caller.call.interrupt()
+            await caller.call.hold()
+            caller.line.checkpoint(b"", 0)
+            await settle()
+            caller.line.dies()
+            await settle(0.5)
+            kinds = [item.control.kind for item in caller.line.sent if item.WhichOneof("content") == "control"]
+            assert kinds == [pb.CONTROL_PAUSE]
+
+    run()
+
+
+def test_playback_stops_only_where_the_answer_is_said_again() -> None:
+    @virtual
+    async def run() -> None:
+        for ended, stops in ((False, True), (True, False)):
+            network = FakeNetwork()
+            async with calling(network) as caller:
+                caller.line.event(EventKind.PROCESSING, 1)
+                caller.line.checkpoint(b"commit", 0)
+                caller.line.audio(1, 1, 0)
+                if ended:
+                    caller.line.event(EventKind.END_OF_TURN, 1)
+                    caller.line.checkpoint(b"ended", 0)
+                await settle()
+                caller.line.dies()
+                await settle(0.5)
+                (lost,) = caller.of(Lost)
+                assert lost.stop_playback is stops
+                assert len(caller.of(Event)) == 1 + ended
+
+    run()
