@@ -2,18 +2,23 @@
 
 Prometheus is a package of the system, so its absence is an error until the environment says otherwise. helm is not:
 where it is absent its tests are left out, and scripts/test.sh says so. Building images takes minutes, a builder and a
-base image: only where VOICE_TESTS_IMAGES is 1.
+base image: only where VOICE_TESTS_IMAGES is 1. What needs a cluster, and power over its nodes, is run by
+`make test-cluster` (scripts/test_cluster.sh).
 """
 
 import os
 
 import pytest
 from charts import helm_installed
+from product import NODE_DOWN, power, product, reachable
 
 from monitoring.prometheus import INSTALL, installed
 
 WITHOUT_PROMETHEUS = "VOICE_TESTS_WITHOUT_PROMETHEUS"
 WITH_IMAGES = "VOICE_TESTS_IMAGES"
+WITH_CLUSTER = "VOICE_TESTS_CLUSTER"
+
+__all__ = ["power", "product", "reachable"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -25,6 +30,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         absent.add("real_helm")
     if os.environ.get(WITH_IMAGES) != "1":
         absent.add("images")  # of tests/images/test_built_images.py
+    if os.environ.get(WITH_CLUSTER) != "1":
+        absent.add("reachable")  # a cluster, of tests/cluster
+    if NODE_DOWN not in os.environ:
+        absent.add("power")
     without = [item for item in items if absent & set(getattr(item, "fixturenames", ()))]
     if without:
         config.hook.pytest_deselected(items=without)

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The tests of tests/cluster, on whatever cluster KUBECONFIG names: they install the chart into namespaces of their own,
+# take calls through upgrades, killed pods and drained nodes, and delete what they made.
+# Usage: scripts/test_cluster.sh [--no-build] [--images 'localhost/%:dev'] [--load 'COMMAND'] [arguments of pytest]
+#   --images   names of the images; % stands for voice-gateway, voice-speech-worker and voice-fakes
+#   --load     brings images to the nodes; the names follow: 'kind load docker-image', 'minikube image load'
+#   --no-build the images are there already
+# VOICE_TEST_NODE_DOWN and VOICE_TEST_NODE_UP: commands that take a node's power away and give it back, node's name last.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+images='localhost/%:dev' load='' build=true
+while [ $# -gt 0 ]; do
+  case $1 in
+    --no-build) build=false ;;
+    --images) images=$2; shift ;;
+    --load) load=$2; shift ;;
+    --help) sed -n '2,9s/^# //p' "$0"; exit 0 ;;
+    *) break ;;
+  esac
+  shift
+done
+for tool in kubectl helm; do
+  command -v "$tool" >/dev/null || { echo "test_cluster: $tool is not on PATH" >&2; exit 2; }
+done
+if [ "$(kubectl get --raw /readyz 2>&1)" != ok ]; then
+  echo "test_cluster: kubectl reaches no cluster; set KUBECONFIG" >&2
+  exit 2
+fi
+echo "== cluster: context $(kubectl config current-context), $(kubectl get nodes --no-headers | wc -l) nodes"
+names=()
+for name in voice-gateway voice-speech-worker voice-fakes; do names+=("${images//%/$name}"); done
+if $build; then
+  tag=${images##*:} prefix=${images%%/%*}
+  scripts/build_gateway.sh --tag "$tag" --registry "$prefix"
+fi
+# Word by word: the command has arguments.
+# shellcheck disable=SC2086
+[ -z "$load" ] || $load "${names[@]}"
+VOICE_TESTS_CLUSTER=1 VOICE_TEST_IMAGES=$images .venv/bin/pytest -v -p no:xdist tests/cluster "$@"

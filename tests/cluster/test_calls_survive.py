@@ -1,0 +1,91 @@
+"""Calls live on while pods come and go: each caller is answered once for each thing that it said."""
+
+import time
+from typing import Any
+
+import cluster
+import pytest
+from product import Power, Product
+
+pytestmark = [pytest.mark.timeout(420)]
+
+USERS = 20
+CALL = ("--users", str(USERS), "--ramp", "5", "--turns", "0", "--think-time", "0.5-1.5")
+
+
+def check(product: Product, report: Any, *, resumed_at_least: int) -> None:
+    """Nobody lost a call or a turn, and no turn was answered twice."""
+    calls, turns = report["calls"], report["turns"]
+    assert calls["ended_well"] == calls["dialled"] == USERS, report
+    assert turns["answered"] == turns["spoken"] > USERS, report
+    resumes = report["resumes"]
+    assert resumes["count"] >= resumed_at_least, report
+    assert resumes["calls_lost"] == resumes["turns_lost"] == resumes["turns_duplicated"] == 0, report
+    histories = product.conversations()
+    assert len(histories) == USERS
+    for said in histories.values():
+        assert len(set(said)) == len(said)
+    assert sum(len(said) for said in histories.values()) == turns["spoken"]
+
+
+@pytest.fixture(autouse=True)
+def _fresh(product: Product) -> None:
+    product.install()
+    product.forget()
+
+
+def test_a_rolling_upgrade_and_its_rollback(product: Product) -> None:
+    before = {pod["metadata"]["name"] for pod in product.namespace.pods()}
+    load = product.load(*CALL, "--duration", "75")
+    time.sleep(10)
+    product.install(gateway={"podAnnotations": {"voice-workflow.test/release": "next"}})
+    product.namespace.helm("rollback", "voice-gateway", "--wait", "--timeout", "180s")
+    after = {pod["metadata"]["name"] for pod in product.namespace.pods()}
+    report = load.report(within_s=180)
+    assert not before & after
+    check(product, report, resumed_at_least=USERS)
+
+
+def test_a_pod_that_is_killed(product: Product) -> None:
+    load = product.load(*CALL, "--duration", "30")
+    time.sleep(12)
+    victim = product.namespace.pods()[0]["metadata"]["name"]
+    product.namespace.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
+    check(product, load.report(within_s=120), resumed_at_least=1)
+
+
+def test_a_node_that_is_drained(product: Product) -> None:
+    nodes = {pod["spec"]["nodeName"] for pod in product.namespace.pods()}
+    assert len(nodes) == 2, "the pods spread over the nodes"
+    node = _other_node(product)
+    load = product.load(*CALL, "--duration", "45")
+    time.sleep(10)
+    try:
+        cluster.run(
+            *("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s"),
+            *("--pod-selector", cluster.SELECTOR),
+            timeout_s=150,
+        )
+    finally:
+        cluster.run("kubectl", "uncordon", node)
+    check(product, load.report(within_s=120), resumed_at_least=1)
+
+
+def test_a_node_whose_power_fails(product: Product, power: Power) -> None:
+    node = _other_node(product)
+    load = product.load(*CALL, "--duration", "40")
+    time.sleep(12)
+    try:
+        power.off(node)
+        report = load.report(within_s=150)
+    finally:
+        power.on(node)
+    check(product, report, resumed_at_least=1)
+
+
+def _other_node(product: Product) -> str:
+    """A node with a gateway, and neither the fakes nor the callers."""
+    ours = {
+        pod["spec"]["nodeName"] for selector in ("app=fakes", "app=callers") for pod in product.namespace.pods(selector)
+    }
+    return next(str(pod["spec"]["nodeName"]) for pod in product.namespace.pods() if pod["spec"]["nodeName"] not in ours)

@@ -1,0 +1,185 @@
+"""The product on a cluster: gateway pods by the chart, fakes behind them, callers in a pod of their own."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cluster
+import pytest
+from cluster import Namespace
+
+NODE_DOWN, NODE_UP = "VOICE_TEST_NODE_DOWN", "VOICE_TEST_NODE_UP"
+"""Commands that take a node's power away, and give it back; the node's name follows. Without them, no node loses it."""
+
+TURNS = 2_000
+"""Transcripts of the fake recogniser, each another: a turn that was answered twice, or lost, shows in the history."""
+
+SAID = re.compile(r"question number (\d+) of mine")
+
+REPLIES = (
+    "It is noon in all of this country. The sun stands as high as it will today. Ask me again in an hour.",
+    "Seven times six is forty two. That is what it always was. It will be the same tomorrow.",
+)
+FAKES = ("--riva", "0.0.0.0:50051", "--llm", "0.0.0.0:8000", "--control", "0.0.0.0:8001")
+VALUES: dict[str, Any] = {
+    "gateway": {
+        "replicas": 2,
+        "image": {"repository": cluster.image("voice-gateway")[0], "tag": cluster.image("voice-gateway")[1]},
+        "env": {"RIVA_URI": "fakes:50051", "LLM_BASE_URL": "http://fakes:8000/v1"},
+    },
+    "config": {"llm": {"model": "meta/llama-3.1-8b-instruct"}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """An installed release with fakes behind it, and a pod to call from."""
+
+    namespace: Namespace
+
+    def requests(self) -> list[Any]:
+        """What the language model was asked, oldest first."""
+        fetch = _FETCH.format(url="http://fakes:8001/log?source=llm&event=request")
+        log = self.namespace.kubectl("exec", "callers", "--", "python", "-c", fetch)
+        return [json.loads(line) for line in log.splitlines() if line]
+
+    def conversations(self) -> dict[str, list[str]]:
+        """By call, the questions' numbers that the callers had asked when the language model was asked last."""
+        return {
+            request["call_id"]: SAID.findall(" ".join(text for role, text in request["conversation"] if role == "user"))
+            for request in self.requests()
+        }
+
+    def forget(self) -> None:
+        """Begin the fakes' log, and their transcripts, anew."""
+        reset = _POST.format(url="http://fakes:8001/reset")
+        self.namespace.kubectl("exec", "callers", "--", "python", "-c", reset)
+
+    def load(self, *options: str) -> "Load":
+        """Callers, running."""
+        return Load(self.namespace, options)
+
+    def install(self, **changes: Any) -> float:
+        """Install or upgrade with VALUES and these; seconds until ready."""
+        return self.namespace.install(merged(VALUES, changes))
+
+
+class Load:
+    """`voice load` in the callers' pod."""
+
+    def __init__(self, namespace: Namespace, options: tuple[str, ...]) -> None:
+        command = ["kubectl", "-n", namespace.name, "exec", "callers", "--", "voice", "load"]
+        target = f"{cluster.DEPLOYMENT}:50051"
+        self._process = subprocess.Popen(
+            [*command, target, "--json", "--quiet", "--max-lag-ms", "5000", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def report(self, *, within_s: float) -> Any:
+        """Its report, once all callers have hung up."""
+        out, err = self._process.communicate(timeout=within_s)
+        assert out.strip(), err
+        return json.loads(out)
+
+    def stop(self) -> None:
+        """End it if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate(timeout=10)
+
+
+_FETCH = "import urllib.request as r; print(r.urlopen({url!r}, timeout=10).read().decode())"
+_POST = "import urllib.request as r; r.urlopen(r.Request({url!r}, method='POST'), timeout=10).read()"
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it, folder by folder."""
+    result = dict(base)
+    for key, value in changes.items():
+        below = result.get(key)
+        result[key] = merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _fakes() -> list[dict[str, Any]]:
+    script = {
+        "asr": {"transcripts": [f"this is question number {number} of mine" for number in range(1, TURNS + 1)]},
+        "llm": {"replies": list(REPLIES), "log_tokens": False, "log_messages": True},
+    }
+    labels = {"app": "fakes"}
+    command = ["voice-fakes", *FAKES, "--script", "/script/script.json"]
+    volumes = [{"name": "script", "configMap": {"name": "fakes"}}]
+    mounts = [{"name": "script", "mountPath": "/script"}]
+    spec = cluster.pod_spec("fakes", "voice-fakes", command, volumes=volumes, mounts=mounts)
+    ports = {"riva": 50051, "llm": 8000, "control": 8001}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "fakes"},
+            "data": {"script.json": json.dumps(script)},
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "fakes"},
+            "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": spec}},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "fakes"},
+            "spec": {"selector": labels, "ports": [{"name": name, "port": port} for name, port in ports.items()]},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "callers", "labels": {"app": "callers"}},
+            "spec": cluster.pod_spec("callers", "voice-fakes", ["python", "-c", "import signal; signal.pause()"]),
+        },
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """Over the nodes."""
+
+    def off(self, node: str) -> None:
+        """As if the node's power failed."""
+        cluster.run(*shlex.split(os.environ[NODE_DOWN]), node, timeout_s=60)
+
+    def on(self, node: str) -> None:
+        """It comes back."""
+        cluster.run(*shlex.split(os.environ[NODE_UP]), node, timeout_s=180)
+        ready = ("kubectl", "wait", "--for=condition=Ready", f"node/{node}", "--timeout=120s")
+        cluster.run(*ready, timeout_s=150)
+
+
+@pytest.fixture
+def power() -> Power:
+    """Tests that ask for it run where VOICE_TEST_NODE_DOWN names a command."""
+    return Power()
+
+
+@pytest.fixture(scope="session")
+def reachable() -> None:
+    """Fails where there is no cluster: it was said that there is one."""
+    assert not (problem := cluster.missing()), problem
+
+
+@pytest.fixture(scope="session")
+def product(reachable: None) -> Iterator[Product]:
+    """Two gateway pods over the fakes."""
+    with cluster.namespace("voice-test") as namespace:
+        namespace.apply(*_fakes())
+        namespace.kubectl("wait", "--for=condition=Ready", "pod/callers", "--timeout=120s")
+        namespace.kubectl("rollout", "status", "deployment/fakes", "--timeout=120s")
+        namespace.install(VALUES)
+        yield Product(namespace)
