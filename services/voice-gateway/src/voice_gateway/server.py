@@ -372,16 +372,9 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
         tracing(settings, clock) as tracer,
     ):
         canned = CannedSpeech(config, tools, store=None if folder is None else ClipFiles(folder))
+        seal, known = checkpoint_seal(settings), SharedKnowledge()
         services = CallServices(
-            config,
-            tools,
-            clock,
-            telemetry,
-            SharedKnowledge(),
-            canned,
-            turn_model=turn_model,
-            journals=journals,
-            seal=checkpoint_seal(settings),
+            config, tools, clock, telemetry, known, canned, turn_model=turn_model, journals=journals, seal=seal
         )
         runner = CallRunner(services, OneOfEach(backends.backends))
         async with serving(
@@ -407,8 +400,8 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
             ]
             try:
                 log.info("stopping", signal=await signalled)
-                drain = settings.server.drain
-                await gateway.drain(seconds=drain.legacy_seconds, resumable_seconds=drain.resumable_seconds)
+                left = settings.server.drain
+                await gateway.drain(seconds=left.legacy_seconds, resumable_seconds=left.resumable_seconds)
             finally:
                 for task in beside:
                     task.cancel()

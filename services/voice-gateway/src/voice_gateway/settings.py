@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -281,7 +281,7 @@ def changed_keys(before: GatewaySettings, after: GatewaySettings, *, applies: st
     )
 
 
-@cache
+@lru_cache(maxsize=1)
 def _docs() -> tuple[SettingDoc, ...]:
     """Takes 2 ms to make, which calls would wait for at each edit."""
     return tuple(describe(GatewaySettings))

@@ -192,7 +192,7 @@ async def test_probes_ask_without_tls_on_a_port_of_their_own(tmp_path: Path) -> 
             stub: Any = pb_grpc.VoiceGatewayStub(probes)
             _, error = await refused(stub.StreamAudio(iter([]), timeout=WAIT_S))
             assert error.code() is grpc.StatusCode.UNIMPLEMENTED, "health, and nothing else"
-            draining = asyncio.create_task(edge.gateway.drain(seconds=WAIT_S))
+            draining = asyncio.create_task(edge.gateway.drain(seconds=WAIT_S, resumable_seconds=5))
             await edge.runner.draining.wait()
             assert await state(probes, "readiness") == NOT_SERVING
             assert await state(probes, "liveness") == SERVING
@@ -248,6 +248,7 @@ async def two_callers(names: Names, tmp_path: Path) -> None:
         ]
         for call in both:
             await all_of(call)
+        assert sorted(edge.runner.principals) == ["load", "phone"]
 
 
 async def test_a_stranger_takes_no_place_and_learns_nothing(tmp_path: Path) -> None:
@@ -358,7 +359,7 @@ async def test_the_status_page_tells_what_is_in_force(tmp_path: Path) -> None:
         ]
         assert KEY not in json.dumps(status)
 
-        draining = asyncio.create_task(edge.gateway.drain(seconds=WAIT_S))
+        draining = asyncio.create_task(edge.gateway.drain(seconds=WAIT_S, resumable_seconds=5))
         await edge.runner.draining.wait()
         assert (await asyncio.to_thread(page, edge, "/readyz"))[0] == 503
         assert (await asyncio.to_thread(page, edge, "/healthz"))[0] == 200

@@ -26,6 +26,7 @@ from voice_gateway.application.messages import (
     Wish,
 )
 from voice_gateway.application.ports import JournalOpening
+from voice_gateway.application.resumption import CallMoved
 from voice_gateway.domain.breaker import BreakerPolicy
 from voice_gateway.domain.errors import (
     BackendBusy,
@@ -39,8 +40,9 @@ from voice_gateway.domain.events import Event
 from voice_gateway.domain.policy import ConversationPolicy, Finalize, TurnPolicy
 from voice_gateway.domain.recording import Outcome
 from voice_gateway.testing.backends import AsrScript, LlmScript, TtsScript
+from voice_gateway.testing.seals import OpenSeal
 from voice_gateway.testing.spares import FakeTurnModel, Spares
-from voice_gateway.testing.world import ALL_CAPABILITIES, Caller, FixedConfig, World
+from voice_gateway.testing.world import ALL_CAPABILITIES, RESUMABLE, Caller, FixedConfig, World
 
 STORY = "Once upon a time, there was a harbour. It was small, and it was old. Ships came at night. The end."
 SAID = (
@@ -253,7 +255,8 @@ async def _break_the_rules(caller: Caller, dice: random.Random) -> None:
 
 
 async def _drain(caller: Caller, dice: random.Random) -> None:
-    await caller.call.drain(deadline_ms=dice.choice([0, 500, 20_000]))
+    deadline_ms = dice.choice([0, 500, 20_000])
+    await caller.call.drain(deadline_ms=deadline_ms, resumable_ms=deadline_ms)
 
 
 async def _never_read(caller: Caller, dice: random.Random) -> None:
@@ -296,7 +299,11 @@ async def random_call(seed: int) -> RandomCall:
     """One call, from its start to its end."""
     dice = random.Random(seed)
     world = random_world(dice)
-    hello = Hello(sample_rate_hz=16_000, capabilities=dice.choice([ALL_CAPABILITIES, LEGACY]))
+    capabilities = dice.choice([ALL_CAPABILITIES, LEGACY])
+    if capabilities and seed % 2:
+        # Some clients keep checkpoints, and are asked to go elsewhere in a drain.
+        capabilities, world.seal = RESUMABLE, OpenSeal()
+    hello = Hello(sample_rate_hz=16_000, capabilities=capabilities)
     jitter_ms, deeds, reason = dice.choice([0, 100, 400]), Counter[str](), ""
     try:
         async with world.call(hello) as caller:
@@ -315,4 +322,6 @@ async def random_call(seed: int) -> RandomCall:
                     await listening
     except GatewayError as error:
         reason = error.reason
+    except CallMoved:
+        reason = "MOVED"
     return RandomCall(world, caller, reason, deeds)

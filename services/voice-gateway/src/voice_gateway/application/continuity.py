@@ -84,7 +84,7 @@ class Continuity:
 
     def news(self) -> bool:
         """Whether the newest checkpoint is out of date, now that the machine has handled something."""
-        if self._seal is None or self.moved:
+        if self._seal is None or self._call.machine.finished:
             return False
         state = self._call.machine.state
         reply, agenda = state.reply, state.agenda
@@ -116,8 +116,8 @@ class Continuity:
         return begins
 
     def checkpoint(self) -> CheckpointOut | None:
-        """The state of the call as it is now; None where it cannot be sealed."""
-        if self._seal is None:
+        """The state of the call as it is now; None where it cannot be sealed, or is over."""
+        if self._seal is None or (self._call.machine.finished and not self.moved):
             return None
         call = self._call
         now, admitted = call.inbox.now(), call.admitted

@@ -27,7 +27,7 @@ class UnknownKindError(MalformedDataError):
 
 def encode(value: object) -> Any:
     """Plain data for `value`: None, bool, int, float, str, list or dict."""
-    kind = type(value)
+    kind: type = type(value)
     if kind in PLAIN:
         return value
     if isinstance(value, Enum):
