@@ -149,8 +149,8 @@ keep_live() {
 }
 
 tell_failure() {
-  "${KUBECTL[@]}" get pods -l "$SELECTOR" -o wide >&2 || true
-  die "the gateway's pods are not ready. Why: kubectl -n $NAMESPACE describe pod -l $SELECTOR; kubectl -n $NAMESPACE logs -l $SELECTOR --tail=30. Back: helm -n $NAMESPACE rollback $RELEASE"
+  "${KUBECTL[@]}" get pods -l "app.kubernetes.io/instance=$RELEASE" -o wide >&2 || true
+  die "the pods are not ready. Why: kubectl -n $NAMESPACE describe pod -l $SELECTOR; kubectl -n $NAMESPACE logs -l $SELECTOR --tail=30. Back: helm -n $NAMESPACE rollback $RELEASE"
 }
 
 choose_context
@@ -168,6 +168,8 @@ else
 fi
 change "${HELM[@]}" upgrade --install "$RELEASE" "$CHART" "$reuse" ${values[@]+"${values[@]}"} ${kept[@]+"${kept[@]}"} || tell_failure
 if [ -z "$DRY_RUN" ]; then
-  "${KUBECTL[@]}" rollout status "deployment/$DEPLOYMENT" --timeout="${minutes}m" || tell_failure
+  for workload in $("${KUBECTL[@]}" get deployments -l "app.kubernetes.io/instance=$RELEASE" -o name); do
+    "${KUBECTL[@]}" rollout status "$workload" --timeout="${minutes}m" || tell_failure
+  done
   say "done. To reach it from here: scripts/port_forward.sh --context $CONTEXT${NAMESPACE:+ --namespace $NAMESPACE}; to try it: scripts/smoke.sh"
 fi

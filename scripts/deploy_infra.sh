@@ -56,7 +56,7 @@ disks() {
 has_gpu() {
   local found
   found=$("${KUBECTL[@]}" get nodes -o 'jsonpath={range .items[*]}{.status.allocatable.nvidia\.com/gpu}{"\n"}{end}') || return 1
-  printf '%s\n' "$found" | grep -q '[1-9]'
+  case $found in *[1-9]*) return 0 ;; *) return 1 ;; esac
 }
 
 choose_context

@@ -66,7 +66,7 @@ open_forward() {
   "${KUBECTL[@]}" port-forward --address 127.0.0.1 "pod/$pod" :50051 >"$TEMPORARY/forward" 2>&1 &
   forward=$!
   for _ in $(seq 100); do
-    address=$(sed -n 's/^Forwarding from \(127\.0\.0\.1:[0-9]*\) .*/\1/p' "$TEMPORARY/forward" | head -n 1)
+    address=$(sed -n '/^Forwarding from 127/{s/^Forwarding from \([0-9.:]*\) .*/\1/p;q;}' "$TEMPORARY/forward")
     [ -z "$address" ] || return 0
     kill -0 "$forward" 2>/dev/null || break
     sleep 0.1
@@ -122,7 +122,7 @@ result() { # result NAME STATUS FILE: says how it went, and on failure what was 
   fi
 }
 # answer_in FILE: the assistant's words in what `voice` showed.
-answer_in() { sed -n 's/^ *assistant: *//p' "$1" | head -n 1; }
+answer_in() { sed -n '/^ *assistant: */{s///p;q;}' "$1"; }
 
 status=0
 within "$seconds" "$voice" check "${options[@]}" >"$TEMPORARY/check" 2>&1 </dev/null || status=$?

@@ -2,7 +2,6 @@
 # Sourced after common.sh: which cluster and namespace. A context is never taken because it happens to be the current one.
 CONTEXT=${KUBE_CONTEXT:-}
 NAMESPACE=voice-workflow
-DEPLOYMENT=voice-gateway-gateway
 CONFIG_MAP=voice-gateway-config
 SELECTOR=app=voice-gateway
 REACH_S=10
@@ -51,8 +50,11 @@ choose_context() {
     ask "No --context was given. Use the current one, $current?" || die "nothing was changed."
     CONTEXT=$current
   fi
-  printf '%s\n' "$known" | grep -Fxq -- "$CONTEXT" ||
-    die "there is no context $CONTEXT. Known here: ${named:-none (is KUBECONFIG set?)}."
+  # (Not by `grep -q`: it leaves early, and the writer's broken pipe would count as a failure.)
+  case $'\n'$known$'\n' in
+    *$'\n'"$CONTEXT"$'\n'*) ;;
+    *) die "there is no context $CONTEXT. Known here: ${named:-none (is KUBECONFIG set?)}." ;;
+  esac
   KUBECTL=(kubectl --context "$CONTEXT" --namespace "$NAMESPACE")
   HELM=(helm --kube-context "$CONTEXT" --namespace "$NAMESPACE")
   server=$(kubectl config view --minify --context "$CONTEXT" -o 'jsonpath={.clusters[0].cluster.server}' 2>/dev/null || true)

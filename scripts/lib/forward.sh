@@ -8,7 +8,7 @@ pods() {
 }
 
 # pick_pod: prints a pod that is ready and stays; nothing where there is none.
-pick_pod() { pods 2>/dev/null | awk '$2 == "True" && $3 == "" { print $1; exit }'; }
+pick_pod() { { pods 2>/dev/null || true; } | awk '$2 == "True" && $3 == "" && !found { print $1; found = 1 }'; }
 
 # state_of POD: ready, leaving, unready, gone; or unknown, where the API server does not answer.
 state_of() {

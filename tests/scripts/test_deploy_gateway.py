@@ -176,7 +176,7 @@ def test_pods_that_do_not_come_up_are_told_with_the_way_back(cluster: ScriptClus
     cluster.set(rollout_fails=True)
     done = deploy(cluster)
     assert done.status == 1
-    assert "the gateway's pods are not ready" in done.err
+    assert "the pods are not ready" in done.err
     assert "helm -n voice-workflow rollback voice-gateway" in done.err
 
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted([*ROOT.glob("scripts/*.sh"), *ROOT.glob("scripts/lib/*.sh"), ROOT / ".ci/run"])
 CLUSTER_SCRIPTS = [path for path in SCRIPTS if path.parent.name == "lib" or 'source "$here/lib/' in path.read_text()]
-# Of bash 4 and later: associative arrays, name references, case conversion, mapfile, wait -n, |&, &>>, ${x@Q}, %(time)T.
+# Of bash 4 and later: associative arrays, name references, case conversion, mapfile, wait -n, |&, ${x@Q}, %(time)T.
 LATER_BASH = re.compile(
     r"declare -[A-Zn]|local -[An]\b|\$\{\w+(\[[^]]*\])?(\^|,)|\bmapfile\b|\breadarray\b|wait -n"
     r"|\|&|&>>|\$\{[^}]*@[QEPAa]\}|printf '%\(|coproc"

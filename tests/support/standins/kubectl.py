@@ -44,6 +44,8 @@ def get(words: list[str], state: dict[str, Any]) -> None:
             print(state["configmap_version"], end="")
     elif kind == "pods":
         print(state["pods"], end="")
+    elif kind == "deployments":
+        print("deployment.apps/voice-gateway-gateway")
     elif kind == "nodes":
         print(state["gpus"] if "gpu" in output else "\n".join(f"node/{node}" for node in state["nodes"]))
     elif kind == "node":
