@@ -63,7 +63,7 @@ choose_context() {
   say "context $CONTEXT (${server:-address unknown}), namespace $NAMESPACE${DRY_RUN:+, dry run: nothing is changed}"
 }
 
-# need_helm: Helm of a version whose upgrades keep earlier values under new defaults.
+# need_helm: Helm of a version that keeps earlier values under new defaults, and secrets out of a dry run's output.
 need_helm() {
   local version minor
   need helm
@@ -72,7 +72,7 @@ need_helm() {
     v3.*)
       minor=${version#v3.}
       minor=${minor%%.*}
-      is_whole "$minor" && [ "$minor" -ge 14 ] || die "helm $version is too old: 3.14 or newer is needed."
+      is_whole "$minor" && [ "$minor" -ge 15 ] || die "helm $version is too old: 3.15 or newer is needed."
       ;;
     v4.*) say "helm $version: these scripts were tried with helm 3 only." ;;
     *) die "helm does not tell its version (it said: ${version:-nothing})." ;;

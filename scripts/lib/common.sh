@@ -23,7 +23,7 @@ need() {
     command -v "$tool" >/dev/null 2>&1 && continue
     case $tool in
       kubectl) how="https://kubernetes.io/docs/tasks/tools/ (macOS: brew install kubectl)" ;;
-      helm) how="https://helm.sh/docs/intro/install/ (macOS: brew install helm); version 3.14 or newer" ;;
+      helm) how="https://helm.sh/docs/intro/install/ (macOS: brew install helm); version 3.15 or newer" ;;
       python3) how="Python 3.8 or newer (macOS: brew install python@3.12; Debian: apt-get install python3)" ;;
       *) how="install it with this machine's package manager" ;;
     esac

@@ -79,7 +79,7 @@ def test_a_missing_helm_is_named_with_the_way_to_get_it(cluster: ScriptCluster, 
 
 
 @pytest.mark.parametrize("script", ["deploy_riva.sh", "deploy_gateway.sh", "undeploy.sh"])
-@pytest.mark.parametrize("version", ["v3.9.4", "v2.17.0", ""])
+@pytest.mark.parametrize("version", ["v3.9.4", "v3.14.2", "v2.17.0", ""])
 def test_an_old_helm_is_refused(cluster: ScriptCluster, script: str, version: str) -> None:
     cluster.set(helm_version=version)
     done = cluster.run(script, *words_of(cluster, script), "--context", "lab")
