@@ -39,17 +39,13 @@ case $address in
 esac
 
 forward=
-watcher=
-end_process() {
-  if [ -n "$1" ]; then
-    kill "$1" 2>/dev/null || true
-    wait "$1" 2>/dev/null || true
-  fi
-}
+# All that runs in the background: a signal may come before the number of the newest is noted.
 stop_forward() {
-  end_process "$watcher"
-  end_process "$forward"
-  watcher='' forward=''
+  local job
+  for job in $(jobs -p); do
+    kill "$job" 2>/dev/null || true
+    wait "$job" 2>/dev/null || true
+  done
 }
 trap stop_forward EXIT
 trap 'exit 130' INT
@@ -90,7 +86,6 @@ while :; do
   "${KUBECTL[@]}" port-forward --address "$address" "pod/$pod" "$port:$remote" &
   forward=$!
   watch_pod "$pod" "$forward" &
-  watcher=$!
   wait "$forward" || true
   stop_forward
   # A forward that ends at once, again and again, has a reason that no other pod mends: a port that is taken, a right that is missing.
