@@ -30,25 +30,25 @@ def test_the_current_context_is_not_taken_without_being_named(cluster: ScriptClu
     done = cluster.run(script, *words_of(cluster, script), **arguments(cluster))
     assert done.status == 1
     assert "which cluster? Give --context NAME or set KUBE_CONTEXT" in done.err
-    assert "Known here: lab prod." in done.err
+    assert "Known here: test prod." in done.err
     assert "prod, is not taken" in done.err
     assert {call.verb for call in cluster.calls()} == {"config"}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_context_that_is_not_there_is_told(cluster: ScriptCluster, script: str) -> None:
-    done = cluster.run(script, *words_of(cluster, script), "--context", "la", **arguments(cluster))
+    done = cluster.run(script, *words_of(cluster, script), "--context", "tes", **arguments(cluster))
     assert done.status == 1
-    assert "there is no context la. Known here: lab prod" in done.err
+    assert "there is no context tes. Known here: test prod" in done.err
     assert {call.verb for call in cluster.calls()} == {"config"}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_cluster_that_does_not_answer_is_told(cluster: ScriptCluster, script: str) -> None:
     cluster.set(answers=False)
-    done = cluster.run(script, *words_of(cluster, script), **arguments(cluster), KUBE_CONTEXT="lab")
+    done = cluster.run(script, *words_of(cluster, script), **arguments(cluster), KUBE_CONTEXT="test")
     assert done.status == 1
-    assert "context lab (https://cluster.test:6443) does not answer: Unable to connect to the server" in done.err
+    assert "context test (https://cluster.test:6443) does not answer: Unable to connect to the server" in done.err
     assert cluster.changes() == []
 
 
@@ -64,7 +64,7 @@ def test_without_any_context_it_says_where_they_come_from(cluster: ScriptCluster
 def test_a_missing_kubectl_is_named_with_the_way_to_get_it(cluster: ScriptCluster, script: str) -> None:
     environ = arguments(cluster)
     (cluster.bin / "kubectl").unlink()
-    done = cluster.run(script, *words_of(cluster, script), "--context", "lab", **environ)
+    done = cluster.run(script, *words_of(cluster, script), "--context", "test", **environ)
     assert done.status == 1
     assert "kubectl is not on the PATH: https://kubernetes.io/docs/tasks/tools/" in done.err
 
@@ -72,7 +72,7 @@ def test_a_missing_kubectl_is_named_with_the_way_to_get_it(cluster: ScriptCluste
 @pytest.mark.parametrize("script", ["deploy_riva.sh", "deploy_gateway.sh", "undeploy.sh"])
 def test_a_missing_helm_is_named_with_the_way_to_get_it(cluster: ScriptCluster, script: str) -> None:
     (cluster.bin / "helm").unlink()
-    done = cluster.run(script, *words_of(cluster, script), "--context", "lab")
+    done = cluster.run(script, *words_of(cluster, script), "--context", "test")
     assert done.status == 1
     assert "helm is not on the PATH: https://helm.sh/docs/intro/install/" in done.err
     assert cluster.changes() == []
@@ -82,7 +82,7 @@ def test_a_missing_helm_is_named_with_the_way_to_get_it(cluster: ScriptCluster, 
 @pytest.mark.parametrize("version", ["v3.9.4", "v3.14.2", "v2.17.0", ""])
 def test_an_old_helm_is_refused(cluster: ScriptCluster, script: str, version: str) -> None:
     cluster.set(helm_version=version)
-    done = cluster.run(script, *words_of(cluster, script), "--context", "lab")
+    done = cluster.run(script, *words_of(cluster, script), "--context", "test")
     assert done.status == 1
     assert "is too old" in done.err or "does not tell its version" in done.err
     assert cluster.changes() == []
@@ -99,7 +99,7 @@ def test_help_is_the_comment_at_its_head(cluster: ScriptCluster, script: str) ->
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-@pytest.mark.parametrize("words", [["--sudo"], ["--context"], ["--context", "lab", "--namespace", "Voice;rm"]])
+@pytest.mark.parametrize("words", [["--sudo"], ["--context"], ["--context", "test", "--namespace", "Voice;rm"]])
 def test_wrong_use_is_told_and_touches_nothing(cluster: ScriptCluster, script: str, words: list[str]) -> None:
     done = cluster.run(script, *words_of(cluster, script), *words, **arguments(cluster))
     assert done.status == 2
@@ -156,8 +156,8 @@ def test_anything_but_yes_changes_nothing(cluster: ScriptCluster) -> None:
 
 
 def test_every_call_names_the_context_and_the_namespace(cluster: ScriptCluster) -> None:
-    done = cluster.run("deploy_infra.sh", "--context", "lab", "--namespace", "blue", NGC_API_KEY="nvapi-k")
+    done = cluster.run("deploy_infra.sh", "--context", "test", "--namespace", "blue", NGC_API_KEY="nvapi-k")
     assert done.status == 0, done.err
     for call in cluster.calls():
         if call.verb != "config":
-            assert call.argv[:4] == ["--context", "lab", "--namespace", "blue"], call
+            assert call.argv[:4] == ["--context", "test", "--namespace", "blue"], call

@@ -32,7 +32,7 @@ def state(cluster: ScriptCluster) -> dict[str, Any]:
 
 def deploy(cluster: ScriptCluster, *words: str) -> Done:
     """With a chart of which only the name counts: the stand-in for Helm has one of its own."""
-    return cluster.run("deploy_gateway.sh", "--context", "lab", "--chart", str(cluster.chart), *words)
+    return cluster.run("deploy_gateway.sh", "--context", "test", "--chart", str(cluster.chart), *words)
 
 
 def test_the_first_deploy_makes_the_namespace_and_the_release(cluster: ScriptCluster) -> None:
@@ -150,9 +150,9 @@ def test_a_dry_run_changes_nothing(cluster: ScriptCluster, words: list[str]) -> 
     done = deploy(cluster, "--dry-run", *words)
     assert done.status == (0 if words else DRIFT)
     assert cluster.changes() == []
-    assert ("+ helm --kube-context lab --namespace voice-workflow upgrade --install voice-gateway" in done.out) == bool(
-        words
-    )
+    assert (
+        "+ helm --kube-context test --namespace voice-workflow upgrade --install voice-gateway" in done.out
+    ) == bool(words)
 
 
 def test_a_dry_run_into_nothing_prints_all_it_would_do(cluster: ScriptCluster) -> None:
@@ -188,11 +188,11 @@ def test_a_values_file_that_is_not_there_is_told(cluster: ScriptCluster) -> None
 
 def test_what_is_taken_away_and_what_stays(cluster: ScriptCluster) -> None:
     deployed(cluster)
-    done = cluster.run("undeploy.sh", "--context", "lab")
+    done = cluster.run("undeploy.sh", "--context", "test")
     assert done.status == 1
     assert "Nobody is at a terminal to answer: give --yes" in done.err
     assert cluster.changes() == []
-    done = cluster.run("undeploy.sh", "--context", "lab", "--yes")
+    done = cluster.run("undeploy.sh", "--context", "test", "--yes")
     assert done.status == 0, done.err
     assert [call.argv[4:6] for call in cluster.changes()] == [["uninstall", "voice-gateway"]]
     assert "kept: the disks" in done.err
@@ -201,11 +201,11 @@ def test_what_is_taken_away_and_what_stays(cluster: ScriptCluster) -> None:
 
 def test_everything_is_taken_away_only_when_told(cluster: ScriptCluster) -> None:
     deployed(cluster)
-    done = cluster.run("undeploy.sh", "--context", "lab", "--all", "--dry-run")
+    done = cluster.run("undeploy.sh", "--context", "test", "--all", "--dry-run")
     assert done.status == 0, done.err
     assert cluster.changes() == []
     assert "delete --ignore-not-found --wait=true --timeout=5m namespace voice-workflow" in done.out
-    done = cluster.run("undeploy.sh", "--context", "lab", "--all", "--yes")
+    done = cluster.run("undeploy.sh", "--context", "test", "--all", "--yes")
     assert done.status == 0, done.err
     words = [" ".join(call.argv) for call in cluster.changes()]
     assert any("pvc nim-llm-cache" in line for line in words)

@@ -59,7 +59,7 @@ def is_nowhere(secret: str, cluster: ScriptCluster, *texts: str) -> bool:
 
 
 def test_it_makes_namespace_disks_secrets_and_the_model(cluster: ScriptCluster) -> None:
-    done = cluster.run("deploy_infra.sh", "--context", "lab", NGC_API_KEY=KEY)
+    done = cluster.run("deploy_infra.sh", "--context", "test", NGC_API_KEY=KEY)
     assert done.status == 0, done.err
     assert objects(cluster.calls("kubectl")) == [
         ("Namespace", "", "voice-workflow"),
@@ -82,7 +82,7 @@ def test_it_makes_namespace_disks_secrets_and_the_model(cluster: ScriptCluster) 
 
 
 def test_secrets_leave_no_annotation_with_their_values(cluster: ScriptCluster) -> None:
-    assert cluster.run("deploy_infra.sh", "--context", "lab", NGC_API_KEY=KEY).status == 0
+    assert cluster.run("deploy_infra.sh", "--context", "test", NGC_API_KEY=KEY).status == 0
     for call in cluster.calls("kubectl"):
         if "kind: Secret" in call.stdin:
             assert "--server-side" in call.argv
@@ -91,14 +91,14 @@ def test_secrets_leave_no_annotation_with_their_values(cluster: ScriptCluster) -
 def test_the_key_may_come_from_a_file(cluster: ScriptCluster) -> None:
     file = cluster.folder / "bin" / "key"
     file.write_text(KEY + "\n")
-    done = cluster.run("deploy_infra.sh", "--context", "lab", "--ngc-key-file", str(file))
+    done = cluster.run("deploy_infra.sh", "--context", "test", "--ngc-key-file", str(file))
     assert done.status == 0, done.err
     assert secrets_of(cluster)["ngc-api"]["NGC_API_KEY"] == KEY
 
 
 @pytest.mark.parametrize("script", ["deploy_infra.sh", "deploy_riva.sh"])
 def test_a_missing_key_is_told_with_the_way_to_get_one(cluster: ScriptCluster, script: str) -> None:
-    done = cluster.run(script, "--context", "lab")
+    done = cluster.run(script, "--context", "test")
     assert done.status == 1
     assert "an NGC API key is needed: set NGC_API_KEY or give --ngc-key-file FILE" in done.err
     assert "https://org.ngc.nvidia.com/setup/api-keys" in done.err
@@ -106,7 +106,7 @@ def test_a_missing_key_is_told_with_the_way_to_get_one(cluster: ScriptCluster, s
 
 
 def test_a_key_with_a_quote_is_refused_and_not_shown(cluster: ScriptCluster) -> None:
-    done = cluster.run("deploy_infra.sh", "--context", "lab", NGC_API_KEY='nvapi"x')
+    done = cluster.run("deploy_infra.sh", "--context", "test", NGC_API_KEY='nvapi"x')
     assert done.status == 1
     assert "no such key has" in done.err
     assert 'nvapi"x' not in done.err
@@ -114,11 +114,11 @@ def test_a_key_with_a_quote_is_refused_and_not_shown(cluster: ScriptCluster) -> 
 
 def test_secrets_that_are_there_stay_until_they_are_renewed(cluster: ScriptCluster) -> None:
     cluster.set(objects=["secret/imagepullsecret", "secret/ngc-api"])
-    done = cluster.run("deploy_infra.sh", "--context", "lab")
+    done = cluster.run("deploy_infra.sh", "--context", "test")
     assert done.status == 0, done.err
     assert "secret ngc-api is there and stays" in done.err
     assert secrets_of(cluster) == {}
-    done = cluster.run("deploy_infra.sh", "--context", "lab", "--renew-secrets", NGC_API_KEY=KEY)
+    done = cluster.run("deploy_infra.sh", "--context", "test", "--renew-secrets", NGC_API_KEY=KEY)
     assert done.status == 0, done.err
     assert set(secrets_of(cluster)) == {"imagepullsecret", "ngc-api"}
 
@@ -128,10 +128,10 @@ def test_secrets_that_are_there_stay_until_they_are_renewed(cluster: ScriptClust
 )
 def test_a_dry_run_prints_the_commands_and_changes_nothing(cluster: ScriptCluster, words: list[str]) -> None:
     cluster.add("curl", "exit 1\n")
-    done = cluster.run(words[0], *words[1:], "--context", "lab", "--dry-run", NGC_API_KEY=KEY)
+    done = cluster.run(words[0], *words[1:], "--context", "test", "--dry-run", NGC_API_KEY=KEY)
     assert done.status == 0, done.err
     assert cluster.changes() == []
-    assert "+ kubectl --context lab --namespace voice-workflow apply" in done.out
+    assert "+ kubectl --context test --namespace voice-workflow apply" in done.out
     assert "dry run: nothing is changed" in done.err
     assert is_nowhere(KEY, cluster, done.out, done.err)
     assert cluster.left_files() == []
@@ -139,7 +139,7 @@ def test_a_dry_run_prints_the_commands_and_changes_nothing(cluster: ScriptCluste
 
 def test_another_namespace_and_node_share_nothing_with_the_first(cluster: ScriptCluster) -> None:
     done = cluster.run(
-        "deploy_infra.sh", "--context", "lab", "--namespace", "blue", "--node", "node002", "--llm", "none"
+        "deploy_infra.sh", "--context", "test", "--namespace", "blue", "--node", "node002", "--llm", "none"
     )
     assert done.status == 0, done.err
     [call] = [call for call in cluster.calls("kubectl") if call.verb == "apply"]
@@ -155,7 +155,7 @@ def test_another_namespace_and_node_share_nothing_with_the_first(cluster: Script
 
 def test_a_storage_class_takes_the_place_of_volumes_on_a_node(cluster: ScriptCluster) -> None:
     words = ["--storage-class", "fast", "--llm", "none", "--speech-nim"]
-    done = cluster.run("deploy_infra.sh", "--context", "lab", *words, NGC_API_KEY=KEY)
+    done = cluster.run("deploy_infra.sh", "--context", "test", *words, NGC_API_KEY=KEY)
     assert done.status == 0, done.err
     documents = applied(cluster)
     kinds = {document["kind"] for document in documents}
@@ -169,23 +169,23 @@ def test_a_storage_class_takes_the_place_of_volumes_on_a_node(cluster: ScriptClu
 
 
 def test_what_a_cluster_lacks_is_said(cluster: ScriptCluster) -> None:
-    done = cluster.run("deploy_infra.sh", "--context", "lab", "--node", "gpu-7", NGC_API_KEY=KEY)
+    done = cluster.run("deploy_infra.sh", "--context", "test", "--node", "gpu-7", NGC_API_KEY=KEY)
     assert done.status == 1
     assert "there is no node gpu-7" in done.err
     assert "Nodes: node001 node002." in done.err
-    done = cluster.run("deploy_infra.sh", "--context", "lab", "--llm", "operator", NGC_API_KEY=KEY)
+    done = cluster.run("deploy_infra.sh", "--context", "test", "--llm", "operator", NGC_API_KEY=KEY)
     assert done.status == 1
     assert "this cluster has no NIM Operator" in done.err
     assert cluster.changes() == []
     cluster.set(gpus="\n\n")
-    done = cluster.run("deploy_infra.sh", "--context", "lab", NGC_API_KEY=KEY)
+    done = cluster.run("deploy_infra.sh", "--context", "test", NGC_API_KEY=KEY)
     assert done.status == 0
     assert "no node of this cluster offers nvidia.com/gpu" in done.err
 
 
 def test_the_operator_takes_the_same_secrets_and_claim(cluster: ScriptCluster) -> None:
     cluster.set(objects=["crd/nimservices.apps.nvidia.com"])
-    done = cluster.run("deploy_infra.sh", "--context", "lab", "--llm", "operator", NGC_API_KEY=KEY)
+    done = cluster.run("deploy_infra.sh", "--context", "test", "--llm", "operator", NGC_API_KEY=KEY)
     assert done.status == 0, done.err
     assert {("NIMCache", "voice-workflow", "nim-llm"), ("NIMService", "voice-workflow", "nim-llm")} <= set(
         objects(cluster.calls("kubectl"))
@@ -194,7 +194,7 @@ def test_the_operator_takes_the_same_secrets_and_claim(cluster: ScriptCluster) -
 
 def test_a_model_that_does_not_come_up_is_told(cluster: ScriptCluster) -> None:
     cluster.set(rollout_fails=True)
-    done = cluster.run("deploy_infra.sh", "--context", "lab", "--wait-minutes", "5", NGC_API_KEY=KEY)
+    done = cluster.run("deploy_infra.sh", "--context", "test", "--wait-minutes", "5", NGC_API_KEY=KEY)
     assert done.status == 1
     assert "deployment/nim-llm is not ready" in done.err
 
@@ -202,7 +202,7 @@ def test_a_model_that_does_not_come_up_is_told(cluster: ScriptCluster) -> None:
 def test_riva_gets_its_secrets_its_values_and_is_waited_for(cluster: ScriptCluster, chart: str) -> None:
     cluster.set(objects=["storageclass/voice-workflow-local"], triton_ready_at=2000)
     cluster.set(pods="triton0-5d Pending PodInitializing \nother Running\n")
-    done = cluster.run("deploy_riva.sh", "--context", "lab", "--chart", chart, NGC_API_KEY=KEY)
+    done = cluster.run("deploy_riva.sh", "--context", "test", "--chart", chart, NGC_API_KEY=KEY)
     assert done.status == 0, done.err
     assert secrets_of(cluster)["modelpullsecret"] == {"apikey": KEY}
     assert secrets_of(cluster)["riva-model-deploy-key"] == {"key": "tlt_encode"}
@@ -219,7 +219,7 @@ def test_riva_gets_its_secrets_its_values_and_is_waited_for(cluster: ScriptClust
 
 def test_riva_is_waited_for_ninety_minutes_and_no_longer(cluster: ScriptCluster, chart: str) -> None:
     cluster.set(triton_ready_at=10**9)
-    done = cluster.run("deploy_riva.sh", "--context", "lab", "--chart", chart, NGC_API_KEY=KEY)
+    done = cluster.run("deploy_riva.sh", "--context", "test", "--chart", chart, NGC_API_KEY=KEY)
     assert done.status == 1
     assert "90 minutes at most" in done.err
     assert "[85:00 of 90:00]" in done.err
@@ -230,7 +230,7 @@ def test_riva_is_waited_for_ninety_minutes_and_no_longer(cluster: ScriptCluster,
 
 def test_riva_that_cannot_start_is_not_waited_for(cluster: ScriptCluster, chart: str) -> None:
     cluster.set(triton_ready_at=10**9, pods="triton0-5d Pending ImagePullBackOff \n")
-    done = cluster.run("deploy_riva.sh", "--context", "lab", "--chart", chart, NGC_API_KEY=KEY)
+    done = cluster.run("deploy_riva.sh", "--context", "test", "--chart", chart, NGC_API_KEY=KEY)
     assert done.status == 1
     assert "a pod cannot start, and waiting will not mend it" in done.err
     assert int((cluster.folder / "clock").read_text()) <= 1200
@@ -243,7 +243,7 @@ def test_the_chart_is_fetched_with_the_key_on_standard_input(cluster: ScriptClus
         'while [ "$1" != --output ]; do shift; done; : >"$2"\n',
     )
     words = ["--version", "2.18.0", "--wait-minutes", "0"]
-    done = cluster.run("deploy_riva.sh", "--context", "lab", *words, NGC_API_KEY=KEY)
+    done = cluster.run("deploy_riva.sh", "--context", "test", *words, NGC_API_KEY=KEY)
     assert done.status == 0, done.err
     assert (cluster.folder / "curl-stdin").read_text() == f'user = "$oauthtoken:{KEY}"\n'
     argv = (cluster.folder / "curl-argv").read_text()
@@ -254,7 +254,7 @@ def test_the_chart_is_fetched_with_the_key_on_standard_input(cluster: ScriptClus
 
 def test_a_chart_that_cannot_be_fetched_is_told(cluster: ScriptCluster) -> None:
     cluster.add("curl", 'cat >/dev/null; echo "curl: (22) The requested URL returned error: 401" >&2; exit 22\n')
-    done = cluster.run("deploy_riva.sh", "--context", "lab", NGC_API_KEY=KEY)
+    done = cluster.run("deploy_riva.sh", "--context", "test", NGC_API_KEY=KEY)
     assert done.status == 1
     assert "the chart could not be fetched" in done.err
     assert [call for call in cluster.calls("helm") if call.verb == "upgrade"] == []

@@ -53,7 +53,7 @@ class Forward:
 @contextmanager
 def forwarding(cluster: ScriptCluster, *words: str) -> Iterator[Forward]:
     process = subprocess.Popen(
-        [str(ROOT / "scripts/port_forward.sh"), "--context", "lab", *words],
+        [str(ROOT / "scripts/port_forward.sh"), "--context", "test", *words],
         env=cluster.env(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -141,7 +141,7 @@ def test_without_a_pod_it_waits_for_one(real_time: ScriptCluster) -> None:
 
 def test_a_forward_that_never_lasts_ends_with_a_sentence(real_time: ScriptCluster) -> None:
     real_time.set(pods=ONE, forward_ends=True)
-    done = real_time.run("port_forward.sh", "--context", "lab")
+    done = real_time.run("port_forward.sh", "--context", "test")
     assert done.status == 1
     assert "kubectl port-forward ends at once each time" in done.err
     assert len([call for call in real_time.calls("kubectl") if call.verb == "port-forward"]) == 5
@@ -167,7 +167,7 @@ def smoking(real_time: ScriptCluster) -> ScriptCluster:
 
 def test_smoke_asks_health_text_and_speech_through_a_forward_of_its_own(smoking: ScriptCluster) -> None:
     smoking.set(pods=ONE)
-    done = smoking.run("smoke.sh", "--context", "lab", "--", "--tls")
+    done = smoking.run("smoke.sh", "--context", "test", "--", "--tls")
     assert done.status == 0, done.err
     calls = (smoking.folder / "voice-calls").read_text().splitlines()
     assert [line.split()[0] for line in calls] == ["check", "talk", "say"]
@@ -206,6 +206,6 @@ def test_smoke_without_a_client_says_how_to_get_one(cluster: ScriptCluster) -> N
 
 
 def test_smoke_without_a_pod_says_so(smoking: ScriptCluster) -> None:
-    done = smoking.run("smoke.sh", "--context", "lab")
+    done = smoking.run("smoke.sh", "--context", "test")
     assert done.status == 1
     assert "no pod of the gateway is ready" in done.err

@@ -48,7 +48,7 @@ CHANGING = {
 }
 
 UNTOUCHED = {
-    "contexts": ["lab", "prod"],
+    "contexts": ["test", "prod"],
     "current": "prod",
     "answers": True,
     "nodes": ["node001", "node002"],
