@@ -76,21 +76,15 @@ open_forward() {
 
 # within SECONDS COMMAND...: ends it when it takes longer. (macOS has no `timeout`.)
 within() {
-  local limit=$1 pid status=0 timer
+  local limit=$1 pid status=0 began=$SECONDS
   shift
   "$@" <&0 &
   pid=$!
-  (
-    sleep "$limit" &
-    nap=$!
-    trap 'kill "$nap"; exit' TERM
-    wait "$nap"
-    kill "$pid"
-  ) >/dev/null 2>&1 &
-  timer=$!
+  while kill -0 "$pid" 2>/dev/null; do
+    if [ $((SECONDS - began)) -ge "$limit" ]; then kill "$pid" 2>/dev/null || true; fi
+    sleep 0.2
+  done
   wait "$pid" || status=$?
-  kill "$timer" 2>/dev/null || true
-  wait "$timer" 2>/dev/null || true
   return "$status"
 }
 
