@@ -39,11 +39,12 @@ case $address in
 esac
 
 forward=
-# All that runs in the background: a signal may come before the number of the newest is noted.
+# All that runs in the background: a signal may come before the number of the newest is noted. SIGKILL, because a shell that has just
+# been forked can lose a gentler one, and would be waited for in vain.
 stop_forward() {
   local job
   for job in $(jobs -p); do
-    kill "$job" 2>/dev/null || true
+    kill -KILL "$job" 2>/dev/null || true
     wait "$job" 2>/dev/null || true
   done
 }
