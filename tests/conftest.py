@@ -7,10 +7,12 @@ base image: only where VOICE_TESTS_IMAGES is 1. What needs a cluster, and power 
 """
 
 import os
+from pathlib import Path
 
 import pytest
 from charts import helm_installed
 from product import NODE_DOWN, power, product, reachable
+from script_cluster import ScriptCluster
 
 from monitoring.prometheus import INSTALL, installed
 
@@ -49,3 +51,9 @@ def prometheus_installed() -> None:
 @pytest.fixture
 def real_helm() -> None:
     """Marks what renders the chart."""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> ScriptCluster:
+    """Stand-ins for kubectl and helm, and a PATH of them for the cluster's scripts."""
+    return ScriptCluster(tmp_path)
