@@ -50,6 +50,7 @@ class PassThroughRunner:
         *,
         call_id: str,
         trace: CallTrace = NO_TRACE,  # noqa: ARG002 - as the gateway's edge calls it
+        principal: str = "",  # noqa: ARG002
     ) -> None:
         """Hold one call."""
         config = self._config.current()
@@ -66,7 +67,7 @@ class PassThroughRunner:
         finally:
             self.running -= 1
 
-    async def drain(self, *, deadline_ms: int) -> None:
+    async def drain(self, *, deadline_ms: int, resumable_ms: int) -> None:
         """Calls end by themselves."""
 
 
