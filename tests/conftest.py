@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from charts import helm_installed
-from product import NODE_DOWN, power, product, reachable
+from cluster_fixtures import NODE_DOWN, power, product, reachable
 from script_cluster import ScriptCluster
 
 from monitoring.prometheus import INSTALL, installed

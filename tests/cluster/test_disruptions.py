@@ -1,8 +1,9 @@
 """The PodDisruptionBudget with one pod."""
 
-import cluster
 import pytest
-from product import VALUES, Product, merged
+
+from bench import kube
+from bench.product import VALUES, Product, merged
 
 pytestmark = [pytest.mark.timeout(240)]
 
@@ -11,12 +12,12 @@ REFUSED = "Cannot evict pod as it would violate the pod's disruption budget"
 
 def test_one_pod_holds_its_node(product: Product) -> None:
     product.namespace.install(merged(VALUES, {"gateway": {"replicas": 1}}))
-    cluster.eventually(lambda: len(product.namespace.pods()) == 1, within_s=60, what="a single pod")
+    kube.eventually(lambda: len(product.namespace.pods()) == 1, within_s=60, what="a single pod")
     node = product.namespace.pods()[0]["spec"]["nodeName"]
     drain = ("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=8s")
     try:
-        said = cluster.run(*drain, "--pod-selector", cluster.SELECTOR, check=False, timeout_s=60)
+        said = kube.run(*drain, "--pod-selector", kube.SELECTOR, check=False, timeout_s=60)
     finally:
-        cluster.run("kubectl", "uncordon", node)
+        kube.run("kubectl", "uncordon", node)
         product.install()
     assert REFUSED in said

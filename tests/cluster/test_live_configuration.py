@@ -4,9 +4,10 @@ import json
 import time
 from typing import Any
 
-import cluster
 import pytest
-from product import Product
+
+from bench import kube
+from bench.product import Product
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -17,7 +18,7 @@ SYNC_S = 150.0
 def edit(product: Product, **data: str) -> None:
     """As `kubectl edit` does."""
     patch = json.dumps({"data": data})
-    product.namespace.kubectl("patch", "configmap", cluster.CONFIG_MAP, "--type=merge", "-p", patch)
+    product.namespace.kubectl("patch", "configmap", kube.CONFIG_MAP, "--type=merge", "-p", patch)
 
 
 def restarts(product: Product) -> list[tuple[str, int]]:
@@ -40,7 +41,7 @@ def test_an_edit_counts_for_a_call_that_runs(product: Product) -> None:
     load = product.load("--users", "1", "--duration", "100", "--turns", "0")
     time.sleep(5)
     edit(product, LLM_MAX_TOKENS="77")
-    cluster.eventually(lambda: asked_with(product) == {77}, within_s=SYNC_S, what="the new LLM_MAX_TOKENS")
+    kube.eventually(lambda: asked_with(product) == {77}, within_s=SYNC_S, what="the new LLM_MAX_TOKENS")
     load.stop()
     assert restarts(product) == before
     assert len(product.conversations()) == 1
@@ -51,18 +52,18 @@ def test_a_wrong_edit_is_refused_and_told(product: Product) -> None:
     before = restarts(product)
     edit(product, LLM_TEMPERATURE="hot")
     counted = "voice_gateway_config_ok"
-    cluster.eventually(
+    kube.eventually(
         lambda: all(product.namespace.metric(name, counted) == 0 for name, _ in before),
         within_s=SYNC_S,
         what="a refusal by both pods",
     )
-    messages = cluster.eventually(
+    messages = kube.eventually(
         lambda: product.namespace.events("ConfigRefused"), within_s=30, what="an Event about the refusal"
     )
     assert any("LLM_TEMPERATURE" in message for message in messages)
     assert restarts(product) == before
     edit(product, LLM_TEMPERATURE="0.5")
-    cluster.eventually(
+    kube.eventually(
         lambda: all(product.namespace.metric(name, counted) == 1 for name, _ in before),
         within_s=SYNC_S,
         what="the good configuration",
@@ -74,5 +75,5 @@ def test_an_upgrade_of_the_configuration_alone_restarts_nothing(product: Product
     before = restarts(product)
     product.install(config={"llm": {"maxTokens": "88"}})
     assert restarts(product) == before
-    data = product.namespace.get("configmap", cluster.CONFIG_MAP)["data"]
+    data = product.namespace.get("configmap", kube.CONFIG_MAP)["data"]
     assert data["LLM_MAX_TOKENS"] == "88"

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 CHART = ROOT / "helm" / "voice-workflow"
 DEPLOYMENT = "voice-gateway-gateway"
 CONFIG_MAP = "voice-gateway-config"

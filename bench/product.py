@@ -1,20 +1,15 @@
 """The product on a cluster: gateway pods by the chart, fakes behind them, callers in a pod of their own."""
 
 import json
-import os
 import re
-import shlex
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import cluster
-import pytest
-from cluster import Namespace
-
-NODE_DOWN, NODE_UP = "VOICE_TEST_NODE_DOWN", "VOICE_TEST_NODE_UP"
-"""Commands that take a node's power away, and give it back; the node's name follows. Without them, no node loses it."""
+from bench import kube
+from bench.kube import Namespace
 
 TURNS = 2_000
 """Transcripts of the fake recogniser, each another: a turn that was answered twice, or lost, shows in the history."""
@@ -29,7 +24,7 @@ FAKES = ("--riva", "0.0.0.0:50051", "--llm", "0.0.0.0:8000", "--control", "0.0.0
 VALUES: dict[str, Any] = {
     "gateway": {
         "replicas": 2,
-        "image": {"repository": cluster.image("voice-gateway")[0], "tag": cluster.image("voice-gateway")[1]},
+        "image": {"repository": kube.image("voice-gateway")[0], "tag": kube.image("voice-gateway")[1]},
         "env": {"RIVA_URI": "fakes:50051", "LLM_BASE_URL": "http://fakes:8000/v1"},
     },
     "config": {"llm": {"model": "meta/llama-3.1-8b-instruct"}},
@@ -74,7 +69,7 @@ class Load:
 
     def __init__(self, namespace: Namespace, options: tuple[str, ...]) -> None:
         command = ["kubectl", "-n", namespace.name, "exec", "callers", "--", "voice", "load"]
-        target = f"{cluster.DEPLOYMENT}:50051"
+        target = f"{kube.DEPLOYMENT}:50051"
         self._process = subprocess.Popen(
             [*command, target, "--json", "--quiet", "--max-lag-ms", "5000", *options],
             stdout=subprocess.PIPE,
@@ -108,6 +103,12 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _beside(labels: dict[str, str]) -> dict[str, Any]:
+    """On the node of those pods: another node may then fail without them."""
+    term = {"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"}
+    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
 def _fakes() -> list[dict[str, Any]]:
     script = {
         "asr": {"transcripts": [f"this is question number {number} of mine" for number in range(1, TURNS + 1)]},
@@ -117,7 +118,7 @@ def _fakes() -> list[dict[str, Any]]:
     command = ["voice-fakes", *FAKES, "--script", "/script/script.json"]
     volumes = [{"name": "script", "configMap": {"name": "fakes"}}]
     mounts = [{"name": "script", "mountPath": "/script"}]
-    spec = cluster.pod_spec("fakes", "voice-fakes", command, volumes=volumes, mounts=mounts)
+    spec = kube.pod_spec("fakes", "voice-fakes", command, volumes=volumes, mounts=mounts)
     ports = {"riva": 50051, "llm": 8000, "control": 8001}
     return [
         {
@@ -142,42 +143,17 @@ def _fakes() -> list[dict[str, Any]]:
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": "callers", "labels": {"app": "callers"}},
-            "spec": cluster.pod_spec("callers", "voice-fakes", ["python", "-c", "import signal; signal.pause()"]),
+            "spec": kube.pod_spec(
+                "callers", "voice-fakes", ["python", "-c", "import signal; signal.pause()"], affinity=_beside(labels)
+            ),
         },
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
-    """Over the nodes."""
-
-    def off(self, node: str) -> None:
-        """As if the node's power failed."""
-        cluster.run(*shlex.split(os.environ[NODE_DOWN]), node, timeout_s=60)
-
-    def on(self, node: str) -> None:
-        """It comes back."""
-        cluster.run(*shlex.split(os.environ[NODE_UP]), node, timeout_s=180)
-        ready = ("kubectl", "wait", "--for=condition=Ready", f"node/{node}", "--timeout=120s")
-        cluster.run(*ready, timeout_s=150)
-
-
-@pytest.fixture
-def power() -> Power:
-    """Tests that ask for it run where VOICE_TEST_NODE_DOWN names a command."""
-    return Power()
-
-
-@pytest.fixture(scope="session")
-def reachable() -> None:
-    """Fails where there is no cluster: it was said that there is one."""
-    assert not (problem := cluster.missing()), problem
-
-
-@pytest.fixture(scope="session")
-def product(reachable: None) -> Iterator[Product]:
-    """Two gateway pods over the fakes."""
-    with cluster.namespace("voice-test") as namespace:
+@contextmanager
+def installed(prefix: str) -> Iterator[Product]:
+    """A namespace with fakes, a pod to call from, and two gateway pods; gone afterwards."""
+    with kube.namespace(prefix) as namespace:
         namespace.apply(*_fakes())
         namespace.kubectl("wait", "--for=condition=Ready", "pod/callers", "--timeout=120s")
         namespace.kubectl("rollout", "status", "deployment/fakes", "--timeout=120s")
