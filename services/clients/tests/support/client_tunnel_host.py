@@ -49,6 +49,12 @@ async def main():
 asyncio.run(main())
 '''
 
+REAL = """#!/bin/sh
+export KUBECONFIG='{config}'
+echo "$$ $*" >>'{log}'
+exec '{kubectl}' "$@"
+"""
+
 
 def free_port() -> int:
     """Of loopback, free a moment ago."""
@@ -106,11 +112,11 @@ class Host:
         return process.returncode, out.decode()
 
     @contextlib.asynccontextmanager
-    async def up(self) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def up(self, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
         """The script in the foreground, once its way is open."""
         with (self.folder / "up.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *self.command("headnode"),
+                *self.command(*options, "headnode"),
                 env=self.environ,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -143,8 +149,10 @@ async def _succeed(*command: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def tunnel_host(folder: Path, target: str) -> AsyncIterator[Host]:
-    """An sshd of this user on loopback, and port-forwards on it that lead to `target`."""
+async def tunnel_host(folder: Path, target: str, *, real_kubectl: str = "") -> AsyncIterator[Host]:
+    """An sshd of this user on loopback, and port-forwards on it that lead to `target`; with `real_kubectl`, the path of
+    one, that runs in the stand-in's place, with this process's KUBECONFIG.
+    """
     sshd = shutil.which("sshd", path=f"/usr/sbin:/usr/local/sbin:{os.environ.get('PATH', '')}")
     assert sshd is not None, INSTALL
     bin_folder = folder / "bin"
@@ -152,7 +160,10 @@ async def tunnel_host(folder: Path, target: str) -> AsyncIterator[Host]:
     target_file, log = folder / "target", folder / "forwards.log"
     target_file.write_text(target)
     kubectl = bin_folder / "kubectl"
-    kubectl.write_text(KUBECTL.format(python=sys.executable, target=target_file, log=log))
+    if real_kubectl:
+        kubectl.write_text(REAL.format(config=os.environ.get("KUBECONFIG", ""), log=log, kubectl=real_kubectl))
+    else:
+        kubectl.write_text(KUBECTL.format(python=sys.executable, target=target_file, log=log))
     kubectl.chmod(0o755)
     for name in ("host_key", "user_key"):
         await _succeed("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
