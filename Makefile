@@ -3,13 +3,14 @@
 SHELL := bash
 PYTHON ?= python3
 WAV ?=
+ARGS ?=
 uv := .bootstrap/bin/uv
 py := .venv/bin/python
 
-.PHONY: help setup setup-dev demo talk test lint types unit bench images proto lock docs clean
+.PHONY: help setup setup-dev demo talk test test-cluster lint types unit bench images proto lock docs clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## what running needs: an environment of pinned, hash-checked packages
 	@PYTHON="$(PYTHON)" scripts/setup.sh run
@@ -25,6 +26,9 @@ talk: setup ## the same loop with your microphone and speakers
 
 test: setup-dev ## lint, types and all tests
 	@scripts/test.sh
+
+test-cluster: setup-dev ## the tests that need a cluster, on the one that KUBECONFIG names: make test-cluster ARGS="--load 'kind load docker-image'"
+	@scripts/test_cluster.sh $(ARGS)
 
 lint: setup-dev ## ruff and buf
 	@scripts/test.sh lint
