@@ -15,7 +15,7 @@ from typing import Any
 
 from bench import kube
 from bench.product import VALUES, Product, installed, merged
-from bench.table import percentile, show
+from bench.table import ms, percentile, show
 
 USERS = 20
 INSTALLS = 3
@@ -128,7 +128,7 @@ def _tell(what: str, product: Product, report: Any) -> None:
         [
             cause["cause"].lower(),
             str(cause["gap_ms"]["count"]),
-            *(f"{cause[kind][key]:.0f}" for kind in ("gap_ms", "silence_ms") for key in ("p50", "p95", "max")),
+            *(ms(cause[kind][key]) for kind in ("gap_ms", "silence_ms") for key in ("p50", "p95", "max")),
         ]
         for cause in resumes["by_cause"]
     ]

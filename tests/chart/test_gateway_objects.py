@@ -220,7 +220,7 @@ def test_an_autoscaler_owns_the_number_of_pods() -> None:
             "type": "Pods",
             "pods": {
                 "metric": {"name": "voice_gateway_active_streams"},
-                "target": {"type": "AverageValue", "averageValue": "25"},
+                "target": {"type": "AverageValue", "averageValue": "20"},
             },
         }
     ]

@@ -31,7 +31,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"gateway.pdb.minAvailable": ""}, "gateway.pdb needs minAvailable or maxUnavailable"),
     ({"gateway.pdb.minAvailable": 2}, "gateway.pdb.minAvailable is 2 with 1 pods"),
     ({"autoscaling.type": "hpa", "autoscaling.minReplicas": 11}, "autoscaling.minReplicas is 11; allowed is"),
-    ({"autoscaling.type": "hpa", "autoscaling.callsPerPod": 41}, "autoscaling.callsPerPod is 41; allowed is"),
+    ({"autoscaling.type": "hpa", "autoscaling.callsPerPod": 31}, "autoscaling.callsPerPod is 31; allowed is"),
     ({"autoscaling.type": "keda"}, "needs autoscaling.keda.prometheusAddress"),
     ({"serviceAccount.create": False}, "rbac.create would give the namespace's default ServiceAccount"),
     ({"riva.enabled": True}, "the chart installs no Riva"),

@@ -475,7 +475,8 @@ class ServerSettings(Section):
     """Where gRPC health is answered without TLS, beside GATEWAY_LISTEN_ADDRESS: probes of the kubelet speak none. A
     container with TLS sets 0.0.0.0:50052."""
     max_calls: int = setting(100, alias="MAX_CALLS", applies="restart", ge=1, le=10_000)
-    """Calls that this process takes; one more is refused and told when to come back. 100 is what one core carries."""
+    """Calls that this process takes; one more is refused and told when to come back. One core adds 20 ms to the answers
+    of 50 calls (95th percentile), and is full at 100."""
     drain: DrainSettings = DrainSettings()
     resume: ResumeSettings = ResumeSettings()
 
