@@ -38,7 +38,7 @@ def _fresh(product: Product) -> None:
 
 def test_a_rolling_upgrade_and_its_rollback(product: Product) -> None:
     before = {pod["metadata"]["name"] for pod in product.namespace.pods()}
-    load = product.load(*CALL, "--duration", "75")
+    load = product.load(*CALL, "--duration", "60")
     time.sleep(10)
     product.install(gateway={"podAnnotations": {"voice-workflow.test/release": "next"}})
     product.namespace.helm("rollback", "voice-gateway", "--wait", "--timeout", "180s")
@@ -49,7 +49,7 @@ def test_a_rolling_upgrade_and_its_rollback(product: Product) -> None:
 
 
 def test_a_pod_that_is_killed(product: Product) -> None:
-    load = product.load(*CALL, "--duration", "30")
+    load = product.load(*CALL, "--duration", "22")
     time.sleep(12)
     victim = product.namespace.pods()[0]["metadata"]["name"]
     product.namespace.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
@@ -58,7 +58,7 @@ def test_a_pod_that_is_killed(product: Product) -> None:
 
 def test_a_node_that_is_drained(product: Product) -> None:
     node = _other_node(product)
-    load = product.load(*CALL, "--duration", "45")
+    load = product.load(*CALL, "--duration", "32")
     time.sleep(10)
     try:
         kube.run(
@@ -73,7 +73,7 @@ def test_a_node_that_is_drained(product: Product) -> None:
 
 def test_a_node_whose_power_fails(product: Product, power: Power) -> None:
     node = _other_node(product)
-    load = product.load(*CALL, "--duration", "40")
+    load = product.load(*CALL, "--duration", "32")
     time.sleep(12)
     try:
         power.off(node)
