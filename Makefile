@@ -6,10 +6,10 @@ WAV ?=
 uv := .bootstrap/bin/uv
 py := .venv/bin/python
 
-.PHONY: help setup setup-dev demo talk test lint types unit bench images proto lock docs clean
+.PHONY: help setup setup-dev demo talk test lint types unit test-cluster bench images proto lock docs clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## what running needs: an environment of pinned, hash-checked packages
 	@PYTHON="$(PYTHON)" scripts/setup.sh run
@@ -34,6 +34,9 @@ types: setup-dev ## mypy, strict
 
 unit: setup-dev ## tests only
 	@scripts/test.sh unit
+
+test-cluster: setup-dev ## tests on the cluster that KUBECONFIG names: make test-cluster ARGS="--load 'kind load docker-image'"
+	@scripts/test_cluster.sh $(ARGS)
 
 bench: setup-dev ## latency, CPU, memory and barge-in against the scriptable fakes; word error rate of the engines
 	@scripts/bench.sh
