@@ -82,6 +82,18 @@ def test_the_headless_service_has_no_metrics_to_be_counted_twice() -> None:
     assert [port["name"] for port in spec["ports"]] == ["grpc"]
 
 
+@pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer"])
+def test_metrics_stay_inside_where_callers_come_from_outside(kind: str) -> None:
+    values = given({"gateway.service.type": kind, "monitoring.serviceMonitor.enabled": True})
+    callers = one("Service", GATEWAY, *values)["spec"]
+    assert (callers["type"], [port["name"] for port in callers["ports"]]) == (kind, ["grpc"])
+    metrics = one("Service", f"{GATEWAY}-metrics", *values)
+    assert metrics["spec"]["type"] == "ClusterIP"
+    assert [(port["name"], port["port"]) for port in metrics["spec"]["ports"]] == [("metrics", 8080)]
+    wanted = one("ServiceMonitor", GATEWAY, *values)["spec"]["selector"]["matchLabels"]
+    assert wanted.items() <= metrics["metadata"]["labels"].items()
+
+
 def test_a_new_pod_starts_before_an_old_one_leaves_and_pods_spread_over_nodes() -> None:
     spec = deployment()["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
