@@ -14,7 +14,7 @@ while [ $# -gt 0 ]; do
     --no-build) build=false ;;
     --images) images=$2; shift ;;
     --load) load=$2; shift ;;
-    --help) sed -n '2,9s/^# //p' "$0"; exit 0 ;;
+    --help | -h) sed -n '2,9s/^# //p' "$0"; exit 0 ;;
     *) break ;;
   esac
   shift
@@ -22,8 +22,10 @@ done
 for tool in kubectl helm; do
   command -v "$tool" >/dev/null || { echo "test_cluster: $tool is not on PATH" >&2; exit 2; }
 done
+# They kill pods and drain nodes: a cluster is named for that, and not found in ~/.kube/config.
+[ -n "${KUBECONFIG:-}" ] || { echo "test_cluster: which cluster? Set KUBECONFIG to its file. Pods are killed there, and nodes drained." >&2; exit 2; }
 if [ "$(kubectl get --raw /readyz 2>&1)" != ok ]; then
-  echo "test_cluster: kubectl reaches no cluster; set KUBECONFIG" >&2
+  echo "test_cluster: kubectl reaches no cluster by KUBECONFIG=$KUBECONFIG" >&2
   exit 2
 fi
 echo "== cluster: context $(kubectl config current-context), $(kubectl get nodes --no-headers | wc -l) nodes"

@@ -15,6 +15,8 @@ set -euo pipefail
 GATEWAY_PORT=50051
 STEADY_S=10 # a connection that lasted so long is opened again at once
 MOST_WAIT_S=5
+LEAVING_LOOKS=8 # every look_s: as long as calls through a pod that drains have to end or move
+look_s=${VOICE_TUNNEL_LOOK_S:-2}
 
 say() { printf 'tunnel: %s\n' "$*"; }
 die() {
@@ -80,29 +82,67 @@ for port in "$local_port" "$remote_port"; do
   { [ "$port" -ge 1 ] && [ "$port" -le 65535 ]; } || die "port $port: a number from 1 to 65535 is needed."
 done
 [ -z "$ssh_config" ] || [ -r "$ssh_config" ] || die "-F $ssh_config cannot be read."
+case $look_s in *[!0-9.]*) die "VOICE_TUNNEL_LOOK_S $look_s: seconds." ;; esac
 case $action in up | down | status) ;; *) die "$action is not known; there are up, down and status." ;; esac
 
 state=${VOICE_TUNNEL_STATE:-$HOME/.voice-tunnel}/$(printf '%s' "$host" | tr '@:/' '___')-$local_port
 
 # ---- what runs --------------------------------------------------------------------------------------------------------
 
-forward="kubectl${context:+ --context $context} --namespace $namespace port-forward --address 127.0.0.1 $service"
-forward="$forward $remote_port:$GATEWAY_PORT"
+kubectl="kubectl${context:+ --context $context} --namespace $namespace"
+forward="$kubectl port-forward --address 127.0.0.1"
+case $service in
+  service/* | svc/*)
+    slices="$kubectl get endpointslices -l kubernetes.io/service-name=${service#*/} --request-timeout=5s"
+    ready="$slices -o \"jsonpath={range .items[*].endpoints[?(@.conditions.ready==true)]}{.targetRef.name} {end}\""
+    ;;
+  *) ready=false ;;
+esac
 
 # On HOST: the port-forward, again whenever it ends (as it does when its pod goes), until the connection is gone, which
-# is the end of standard input. Without a terminal nothing else would tell it.
+# is the end of standard input. Without a terminal nothing else would tell it. It leads to a pod that is ready, another
+# one than before if there is one, and leaves a pod that has not been ready for some looks while another is: a pod that
+# drains takes no call, and may stay for minutes. Where pods cannot be asked for, kubectl chooses.
 remote="sh -c '
 exec 3<&0
-forward=
-leave() { trap - EXIT HUP INT TERM; [ -z \"\$forward\" ] || kill \"\$forward\" 2>/dev/null; exit 0; }
+forward= watch= pod=
+leave() {
+  trap - EXIT HUP INT TERM
+  for job in \$watch \$forward; do kill \$job 2>/dev/null; done
+  exit 0
+}
 trap leave EXIT HUP INT TERM
 command -v kubectl >/dev/null || exit 3
 (cat <&3 >/dev/null; kill -TERM \$\$ 2>/dev/null) &
+ready() { $ready 2>/dev/null; }
+watch_pod() {
+  looks=0
+  while sleep $look_s; do
+    names=\$(ready) || continue
+    case \" \$names \" in
+      *\" \$1 \"*) looks=0 ;;
+      *[!\ ]*) looks=\$((looks + 1)) ;;
+    esac
+    [ \$looks -lt $LEAVING_LOOKS ] || { kill \$2; return; }
+  done
+}
 while :; do
-  $forward </dev/null 3<&- &
+  last=\$pod pod= to=$service
+  for each in \$(ready); do
+    pod=\$each
+    [ \"\$pod\" = \"\$last\" ] || break
+  done
+  [ -z \"\$pod\" ] || to=pod/\$pod
+  $forward \$to $remote_port:$GATEWAY_PORT </dev/null 3<&- &
   forward=\$!
+  if [ -n \"\$pod\" ]; then
+    watch_pod \$pod \$forward </dev/null >/dev/null 2>&1 3<&- &
+    watch=\$!
+  fi
   wait \"\$forward\" || true
   forward=
+  [ -z \"\$watch\" ] || kill \$watch 2>/dev/null
+  watch=
   echo \"tunnel: the port-forward ended; opening it again\"
   sleep 0.3
 done'"
@@ -220,8 +260,8 @@ if [ -n "$dry_run" ]; then
   printf '  %s' "${ssh_command[0]}"
   printf ' %q' "${ssh_command[@]:1}"
   printf '\n'
-  say "and on $host, again whenever it ends:"
-  printf '  %s\n' "$forward"
+  say "and on $host, again whenever it ends, to a pod of it that is ready:"
+  printf '  %s\n' "$forward $service $remote_port:$GATEWAY_PORT"
   exit 0
 fi
 "$action"

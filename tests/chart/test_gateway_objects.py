@@ -82,6 +82,18 @@ def test_the_headless_service_has_no_metrics_to_be_counted_twice() -> None:
     assert [port["name"] for port in spec["ports"]] == ["grpc"]
 
 
+@pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer"])
+def test_metrics_stay_inside_where_callers_come_from_outside(kind: str) -> None:
+    values = given({"gateway.service.type": kind, "monitoring.serviceMonitor.enabled": True})
+    callers = one("Service", GATEWAY, *values)["spec"]
+    assert (callers["type"], [port["name"] for port in callers["ports"]]) == (kind, ["grpc"])
+    metrics = one("Service", f"{GATEWAY}-metrics", *values)
+    assert metrics["spec"]["type"] == "ClusterIP"
+    assert [(port["name"], port["port"]) for port in metrics["spec"]["ports"]] == [("metrics", 8080)]
+    wanted = one("ServiceMonitor", GATEWAY, *values)["spec"]["selector"]["matchLabels"]
+    assert wanted.items() <= metrics["metadata"]["labels"].items()
+
+
 def test_a_new_pod_starts_before_an_old_one_leaves_and_pods_spread_over_nodes() -> None:
     spec = deployment()["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
@@ -195,8 +207,9 @@ def test_the_key_of_resumes_is_mounted_and_never_made_without_a_cluster() -> Non
 def test_the_gateway_may_write_events_and_patch_pods_and_nothing_else() -> None:
     rules = one("Role", GATEWAY)["rules"]
     assert {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]} == {
-        ("events", "create"), ("events", "patch"), ("pods", "get"), ("pods", "patch"),
+        ("events", "create"), ("pods", "patch"),
     }  # fmt: skip
+    assert {group for rule in rules for group in rule["apiGroups"]} == {""}
     (subject,) = one("RoleBinding", GATEWAY)["subjects"]
     assert subject["name"] == deployment()["spec"]["template"]["spec"]["serviceAccountName"] == GATEWAY
     assert {"KUBERNETES_EVENTS": "true", "POD_DELETION_COST": "true"}.items() <= env().items()
@@ -239,10 +252,14 @@ def test_keda_asks_prometheus_for_the_calls_of_this_release() -> None:
 
 
 def test_embedded_backends_listen_to_the_gateway_only() -> None:
-    worker = one("NetworkPolicy", "voice-gateway-speech-worker", *shape("embedded"))["spec"]
-    (rule,) = worker["ingress"]
-    (peer,) = rule["from"]
-    assert peer["podSelector"]["matchLabels"]["app"] == "voice-gateway"
+    scrapers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    restricted = (*shape("embedded"), *given({"networkPolicy.scrapers": scrapers}))
+    responder = one("NetworkPolicy", "voice-gateway-responder", *restricted)["spec"]["ingress"]
+    worker = one("NetworkPolicy", "voice-gateway-speech-worker", *restricted)["spec"]["ingress"]
+    for calls in (*responder, worker[0]):
+        (peer,) = calls["from"]
+        assert peer["podSelector"]["matchLabels"]["app"] == "voice-gateway"
+    assert worker[1:] == [{"ports": [{"port": "metrics", "protocol": "TCP"}], "from": scrapers}]
     gateway = one("NetworkPolicy", GATEWAY, *shape("embedded"))["spec"]
     reached = {to["podSelector"]["matchLabels"]["app"] for rule in gateway["egress"] for to in rule.get("to", [])}
     assert reached == {"voice-speech-worker", "voice-responder"}
@@ -277,6 +294,18 @@ def test_prometheus_finds_the_metrics_under_the_job_of_the_alerts() -> None:
     assert service["metadata"]["labels"][spec["jobLabel"]] == RELEASE
     assert spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert spec["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
+
+
+def test_prometheus_finds_the_embedded_speech_worker_whose_alerts_are_shipped() -> None:
+    values = (*shape("embedded"), *given({"monitoring.serviceMonitor.enabled": True}))
+    spec = one("ServiceMonitor", "voice-gateway-speech-worker", *values)["spec"]
+    service = one("Service", "voice-gateway-speech-worker", *values)
+    assert spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert {port["name"]: port["targetPort"] for port in service["spec"]["ports"]}["metrics"] == "metrics"
+    (worker,) = one("Deployment", "voice-gateway-speech-worker", *values)["spec"]["template"]["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in worker["ports"]}
+    assert {item["name"]: item["value"] for item in worker["env"]}["SPEECH_METRICS_PORT"] == str(ports["metrics"])
+    assert ("ServiceMonitor", "voice-gateway-speech-worker") not in kinds(*shape("ha"))
 
 
 def test_nothing_of_custom_resources_by_default() -> None:

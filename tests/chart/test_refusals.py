@@ -15,6 +15,7 @@ KEYS = {"auth.mode": "api_key", "auth.existingSecret": "callers"}
 IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"extraLabels": {"app": "x"}}, "extraLabels and gateway.podLabels may not hold app"),
     ({"gateway.podLabels": {"app": "x"}}, "extraLabels and gateway.podLabels may not hold app"),
+    ({"extraLabels": {"helm.sh/chart": "x"}}, "extraLabels and gateway.podLabels may not hold helm.sh/chart"),
     ({"config.extra.LLM_API_KEY": "k"}, "config.extra may not hold LLM_API_KEY: it is a secret"),
     ({"gateway.env.NVIDIA_API_KEY": "k"}, "gateway.env may not hold NVIDIA_API_KEY: it is a secret"),
     ({"config.extra.GATEWAY_LISTEN_ADDRESS": "x"}, "config.extra may not hold GATEWAY_LISTEN_ADDRESS: the"),

@@ -35,6 +35,13 @@ def test_the_current_context_is_not_taken_without_being_named(cluster: ScriptClu
     assert {call.verb for call in cluster.calls()} == {"config"}
 
 
+def test_the_cluster_tests_take_no_cluster_that_nobody_named(cluster: ScriptCluster) -> None:
+    done = cluster.run("test_cluster.sh", "--no-build")
+    assert done.status == 2
+    assert "which cluster? Set KUBECONFIG" in done.err
+    assert cluster.calls() == []
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_context_that_is_not_there_is_told(cluster: ScriptCluster, script: str) -> None:
     done = cluster.run(script, *words_of(cluster, script), "--context", "tes", **arguments(cluster))

@@ -343,6 +343,22 @@ async def test_check_tells_a_gateway_that_does_not_serve(tmp_path: Path) -> None
     assert "health    NOT_SERVING" in done.out
 
 
+async def test_check_looks_at_every_address(tmp_path: Path) -> None:
+    async with serving(FakeGateway()) as one, serving(FakeGateway()) as other:
+        both = await run_voice(tmp_path, "check", "--target", one, "--address", other)
+        mixed = await run_voice(tmp_path, "check", "--target", one, "--address", "127.0.0.1:1", "--address", other)
+        as_json = await run_voice(tmp_path, "check", "--json", "--target", one, "--address", "127.0.0.1:1")
+    assert both.status == 0
+    assert one in both.out
+    assert other in both.out
+    assert both.out.count("all is well") == 2
+    assert mixed.status == 3
+    assert "Nothing listens at 127.0.0.1:1" in mixed.out.replace("\n", " ")
+    assert mixed.out.count("all is well") == 2, "one that is gone does not hide the others"
+    assert as_json.status == 3
+    assert [json.loads(line)["ok"] for line in as_json.out.splitlines()] == [True, False]
+
+
 async def test_check_of_an_older_gateway_and_of_none(tmp_path: Path) -> None:
     class Older(FakeGateway):
         async def CheckBackends(  # noqa: N802 - the contract's name

@@ -219,6 +219,22 @@ def test_a_gateway_that_takes_the_connection_and_freezes_costs_its_time_out_only
     run()
 
 
+def test_a_connection_that_takes_long_is_given_longer_at_last() -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork()
+        async with calling(network, ResumeOptions(resume_for_s=30.0)) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            network.takes_s = 1.2
+            caller.line.dies()
+            await settle(6.5)
+            assert network.waited_s[1:6] == [0.5, 0.5, 0.5, 1.0, 2.0]
+            assert caller.of(Resumed)[0].attempts == 5
+
+    run()
+
+
 def test_a_hand_over_opens_the_new_connection_before_it_leaves_the_old_one() -> None:
     @virtual
     async def run() -> None:

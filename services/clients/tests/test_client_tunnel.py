@@ -82,6 +82,23 @@ async def test_up_status_down(tmp_path: Path) -> None:
         assert not list((tmp_path / "state").iterdir())
 
 
+async def test_it_leaves_a_pod_that_drains_for_one_that_is_ready(tmp_path: Path) -> None:
+    async with gateway(World()) as target, tunnel_host(tmp_path, target) as host:
+        host.pods("gateway-a", "gateway-b")
+        async with host.up():
+            assert " pod/gateway-a " in host.forwards[0][1]
+            host.pods("gateway-b")
+            await host.forwarded(2)
+            await gone(host.forwards[0][0])
+            assert " pod/gateway-b " in host.forwards[1][1]
+            host.pods("gateway-b", "gateway-c")
+            psutil.Process(host.forwards[1][0]).kill()
+            await host.forwarded(3)
+            assert " pod/gateway-c " in host.forwards[2][1], "another than the one that was lost"
+            last = host.forwards[2][0]
+        await gone(last)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 async def test_however_it_ends_nothing_stays_on_the_host(tmp_path: Path, how: signal.Signals) -> None:
     world = World()
@@ -99,10 +116,10 @@ async def test_however_it_ends_nothing_stays_on_the_host(tmp_path: Path, how: si
 
 def test_nothing_runs_on_a_dry_run(tmp_path: Path) -> None:
     host = Host(tmp_path, Path("/dev/null"), tmp_path, tmp_path / "log", None, 5001, 5002)  # type: ignore[arg-type]
-    status, said = asyncio.run(host.run("--dry-run", "--context", "lab", "me@headnode"))
+    status, said = asyncio.run(host.run("--dry-run", "--context", "prod", "me@headnode"))
     assert status == 0
     assert "-L 127.0.0.1:5001:127.0.0.1:5002 me@headnode" in said
-    assert "kubectl --context lab --namespace voice-workflow port-forward --address 127.0.0.1 " in said
+    assert "kubectl --context prod --namespace voice-workflow port-forward --address 127.0.0.1 " in said
     assert not (tmp_path / "state").exists()
 
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
-from servicekit.lifecycle import run
+from servicekit.lifecycle import beside, run
 
 PROGRAM = """
 import asyncio, sys
@@ -71,3 +72,43 @@ def test_the_result_is_the_exit_code() -> None:
         raise KeyboardInterrupt
 
     assert [run(silent()), run(failing()), run(interrupted())] == [0, 2, 130]
+
+
+def test_a_failure_beside_is_told_at_once_and_ends_nothing_else() -> None:
+    ended: list[str] = []
+
+    async def fail() -> None:
+        raise ValueError("a bug")
+
+    async def last() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("last")
+
+    async def main() -> int:
+        with capture_logs() as logs:
+            async with beside(watch=fail(), reports=last()):
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                assert [(line["event"], line["task"], line["log_level"]) for line in logs] == [
+                    ("background_task_failed", "watch", "error")
+                ]
+                assert not ended
+        assert ended == ["last"]
+        return 4
+
+    assert run(main()) == 4
+
+
+def test_what_runs_beside_ends_where_the_context_fails() -> None:
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        async with beside(forever=forever()):
+            await asyncio.sleep(0)
+            raise OSError("no address")
+
+    with pytest.raises(OSError, match="no address"):
+        run(main())

@@ -37,7 +37,7 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
-{{/* Nobody but the gateway. */}}
+{{/* Nobody but the gateway; where there are metrics, scrapers too. */}}
 {{- define "voice.embeddedPolicy" }}
 {{- if .root.Values.networkPolicy.enabled }}
 ---
@@ -59,5 +59,13 @@ spec:
         {{- range .ports }}
         - {port: {{ . }}, protocol: TCP}
         {{- end }}
+    {{- with .metrics }}
+    - ports:
+        - {port: {{ . }}, protocol: TCP}
+      {{- with $.root.Values.networkPolicy.scrapers }}
+      from:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+    {{- end }}
 {{- end }}
 {{- end }}

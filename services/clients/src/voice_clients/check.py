@@ -1,8 +1,9 @@
-"""`voice check`: is the gateway reachable, healthy, and what are its backends like?"""
+"""`voice check`: are the gateways reachable, healthy, and what are their backends like?"""
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from voice_clients.caller import CONNECT_TIMEOUT_S
-from voice_clients.channel import Security, open_channel, until_connected
+from voice_clients.channel import Security, addresses_of, open_channel, until_connected
 from voice_clients.errors import CallError, GatewayUnreachableError, NotAGatewayError, from_rpc_error
 from voice_contracts import voice_workflow_pb2 as pb
 from voice_contracts import voice_workflow_pb2_grpc as pb_grpc
@@ -90,14 +91,35 @@ async def _health(channel: grpc.aio.Channel, target: str) -> str:
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
 
 
-async def check(target: str, security: Security, *, as_json: bool) -> int:
-    """Look and tell. Returns the exit status: 0 where all is well, 1 where not, 3 where nothing could be reached."""
+async def check(targets: Sequence[str], security: Security, *, as_json: bool) -> int:
+    """Look at each gateway and tell. Returns the exit status of the worst: 0 where all is well, 1 where not, 3 where it
+    could not be reached.
+    """
+    found = [address for target in targets for address in await addresses_of(target)]
+    statuses = [
+        await _check_one(
+            address.target,
+            replace(security, server_name=security.server_name or address.name),
+            as_json=as_json,
+            alone=len(found) == 1,
+        )
+        for address in found
+    ]
+    return max(statuses)
+
+
+async def _check_one(target: str, security: Security, *, as_json: bool, alone: bool) -> int:
+    """Raises CallError where it is the only one and is told in words."""
     try:
         result = await look(target, security)
     except CallError as error:
-        if not as_json:
+        if as_json:
+            problem = {"ok": False, "target": target, "error": str(error)}
+            print(json.dumps(problem, ensure_ascii=False), flush=True)  # noqa: T201 - the output
+        elif alone:
             raise
-        print(json.dumps({"ok": False, "target": target, "error": str(error)}), flush=True)  # noqa: T201 - the output
+        else:
+            Console(highlight=False).print(f"gateway   {error}", markup=False, style="red")
         return error.exit_code
     if as_json:
         print(json.dumps({"ok": result.ok, **asdict(result)}, ensure_ascii=False), flush=True)  # noqa: T201 - the output

@@ -49,7 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
     devices.add_argument("--json", action="store_true", dest="as_json", help="one JSON document on stdout")
     check = commands.add_parser("check", help="is the gateway there, healthy, and how are its backends", epilog=EPILOG)
     _add_target(check)
-    check.add_argument("--json", action="store_true", dest="as_json", help="one JSON document on stdout")
+    _add_address(check, "another gateway to look at; repeatable. A name may also stand for several addresses")
+    check.add_argument("--json", action="store_true", dest="as_json", help="one JSON document a gateway on stdout")
     load = commands.add_parser("load", help="many callers at once, and a report of how they were served", epilog=EPILOG)
     load.add_argument(
         "target", nargs="?", metavar="TARGET", help=f"host:port (${TARGET_VARIABLE}, else {DEFAULT_TARGET})"
@@ -86,13 +87,13 @@ def _add_access(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token", metavar="JWT", help=f"sent as `authorization: Bearer JWT` (${TOKEN_VARIABLE})")
 
 
+def _add_address(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--address", action="append", default=[], metavar="HOST:PORT", help=what)
+
+
 def _add_resume(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--address",
-        action="append",
-        default=[],
-        metavar="HOST:PORT",
-        help="another gateway to call, or to resume at; repeatable. A name may also stand for several addresses",
+    _add_address(
+        parser, "another gateway to call, or to resume at; repeatable. A name may also stand for several addresses"
     )
     parser.add_argument(
         "--resume-for",
@@ -190,10 +191,6 @@ def _secret(given: str | None, option: str, variable: str) -> str:
     return value
 
 
-def _target_of(arguments: argparse.Namespace) -> str:
-    return parse_target(arguments.target or default_target())
-
-
 def _targets_of(arguments: argparse.Namespace) -> tuple[str, ...]:
     """--target first, then every --address; the default where there is neither."""
     given = [*([arguments.target] if arguments.target else []), *arguments.address] or [default_target()]
@@ -287,7 +284,7 @@ async def _talk(arguments: argparse.Namespace) -> int:
 async def _check(arguments: argparse.Namespace) -> int:
     from voice_clients.check import check  # noqa: PLC0415
 
-    return await check(_target_of(arguments), security_of(arguments), as_json=arguments.as_json)
+    return await check(_targets_of(arguments), security_of(arguments), as_json=arguments.as_json)
 
 
 def _run_command(arguments: argparse.Namespace) -> int:

@@ -42,7 +42,6 @@ from voice_clients.resumption import (
 )
 from voice_contracts import voice_workflow_pb2 as pb
 
-REDIAL_CONNECT_S = 0.5
 REPLAY_MS = 100
 """Kept audio is joined into messages of this length: fewer cost less, and any gateway takes so much in one."""
 TRY_ANOTHER = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})
@@ -452,7 +451,7 @@ class ResumingCall(Requests):
             wait_s, address = step
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-            found = await self._try(address, loss.cause)
+            found = await self._try(address, loss.cause, redial.connect_s)
             if not isinstance(found, CallError):
                 line, session = found
                 await self._go_on(loss, line, session, redial.attempts)
@@ -473,12 +472,12 @@ class ResumingCall(Requests):
             ConnectionLostError(f"{why} The call could not be resumed within {seconds:g} s.{last}", retryable=True),
         )
 
-    async def _try(self, address: Address, cause: Cause) -> tuple[_Line, Session] | CallError:
+    async def _try(self, address: Address, cause: Cause, connect_s: float) -> tuple[_Line, Session] | CallError:
         """One dial. The connection is left open only where a gateway goes on with the call."""
         request = self._memory.request(cause, round(asyncio.get_running_loop().time() * 1e9))
         config = replace(self.config, resume=request)
         try:
-            connection = await self._network.dial(address, config, REDIAL_CONNECT_S, first=False)
+            connection = await self._network.dial(address, config, connect_s, first=False)
         except CallError as error:
             return error
         line, session = _Line(connection, address, cursor=request.first_sample), None

@@ -32,6 +32,9 @@ RESUME_FOR_S = 30.0
 STEADY_S = 2.0
 """A resumed call that lives so long has worked: the next loss counts from the start again."""
 BACKOFF_S = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
+CONNECT_S = (0.5, 0.5, 0.5, 1.0, 2.0)
+"""Longest wait for a connection, by attempt. A gateway that is there answers within 0.5 s, but where a round trip takes
+more than 120 ms, TCP, TLS and HTTP/2 take longer: a caller far away would never come back."""
 JITTER = 0.3
 """A wait is shortened by up to this share, so that calls lost together do not come back together."""
 
@@ -217,6 +220,11 @@ class Redial(Generic[Place]):
         self.attempts += 1
         self.last = place
         return wait_s, place
+
+    @property
+    def connect_s(self) -> float:
+        """Longest wait for the connection of the attempt that `next` has given."""
+        return CONNECT_S[min(self.attempts, len(CONNECT_S)) - 1]
 
     def _ready_s(self, place: Place) -> float:
         return self._not_before.get(place, 0.0)

@@ -136,13 +136,18 @@ class FakeNetwork:
     dialled: list[tuple[float, str]] = field(default_factory=list)
     resumes: bool = True
     checkpoints: bool = True
+    takes_s: float = 0.0
+    """What a connection takes."""
+    waited_s: list[float] = field(default_factory=list)
+    """The time-out of each dial."""
 
     async def addresses(self) -> list[Address]:
         return [Address(target) for target in self.targets]
 
     async def dial(self, address: Address, config: CallConfig, timeout_s: float, *, first: bool) -> FakeLine:
         self.dialled.append((round(asyncio.get_running_loop().time(), 3), address.target))
-        what = self.script.pop(0) if self.script else UP
+        self.waited_s.append(timeout_s)
+        what = self.script.pop(0) if self.script else UP if self.takes_s <= timeout_s else UNCONNECTABLE
         if what == DOWN:
             raise GatewayUnreachableError(f"Nothing listens at {address.target}.", retryable=True)
         if what == UNCONNECTABLE:

@@ -18,8 +18,11 @@ SCRIPT = Path(__file__).resolve().parents[4] / "scripts" / "tunnel.sh"
 STEP_S = 20.0
 
 KUBECTL = '''#!{python}
-"""`kubectl port-forward ... HERE:50051` without a cluster: HERE leads to the address in the file `{target}`."""
+"""`kubectl port-forward ... HERE:50051` without a cluster: HERE leads to the address in the file `{target}`, and
+`{pods}` names the pods that are ready, if anybody may know."""
 import asyncio, os, sys
+if "get" in sys.argv:
+    sys.exit(print(open("{pods}").read()) if os.path.exists("{pods}") else 1)
 if "--fail" in os.environ.get("KUBECTL", ""):
     sys.exit("error: unable to forward port")
 here = int(sys.argv[-1].split(":")[0])
@@ -83,13 +86,24 @@ class Host:
     @property
     def environ(self) -> dict[str, str]:
         """For the script."""
-        return {**os.environ, "VOICE_TUNNEL_STATE": str(self.folder / "state")}
+        return {**os.environ, "VOICE_TUNNEL_STATE": str(self.folder / "state"), "VOICE_TUNNEL_LOOK_S": "0.1"}
+
+    def pods(self, *names: str) -> None:
+        """These are ready."""
+        (self.folder / "pods.new").write_text(" ".join(names))
+        (self.folder / "pods.new").replace(self.folder / "pods")
 
     @property
     def forwards(self) -> list[tuple[int, str]]:
         """Process and arguments of each port-forward that was started."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [(int(pid), rest) for pid, _, rest in (line.partition(" ") for line in lines)]
+
+    async def forwarded(self, times: int) -> None:
+        """Wait until port-forwards were started so often."""
+        async with asyncio.timeout(STEP_S):
+            while len(self.forwards) < times:  # noqa: ASYNC110 - another process tells it, in a file
+                await asyncio.sleep(0.02)
 
     def drop_connections(self) -> None:
         """End what serves the SSH connections, as a lost network or a restarted host does."""
@@ -163,7 +177,7 @@ async def tunnel_host(folder: Path, target: str, *, real_kubectl: str = "") -> A
     if real_kubectl:
         kubectl.write_text(REAL.format(config=os.environ.get("KUBECONFIG", ""), log=log, kubectl=real_kubectl))
     else:
-        kubectl.write_text(KUBECTL.format(python=sys.executable, target=target_file, log=log))
+        kubectl.write_text(KUBECTL.format(python=sys.executable, target=target_file, log=log, pods=folder / "pods"))
     kubectl.chmod(0o755)
     for name in ("host_key", "user_key"):
         await _succeed("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))

@@ -3,10 +3,15 @@
 import asyncio
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
+from servicekit.logs import get_logger
+
 EXIT_INTERRUPTED = 128 + signal.SIGINT
+
+log = get_logger(__name__)
 
 
 def catch_signals() -> "asyncio.Future[str]":
@@ -31,6 +36,27 @@ def catch_signals() -> "asyncio.Future[str]":
 async def until_signalled() -> str:
     """Wait for SIGTERM or SIGINT and give its name; the handlers stay, for a second signal."""
     return await catch_signals()
+
+
+@asynccontextmanager
+async def beside(**work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run these while the context lasts, each as a task of its name. One that fails is logged at once and not begun
+    again; it neither ends the others nor what they run beside.
+    """
+    tasks = [asyncio.create_task(_told(name, each), name=name) for name, each in work.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _told(name: str, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("background_task_failed", task=name)
 
 
 def run(main: Coroutine[Any, Any, int | None]) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from servicekit.lifecycle import catch_signals
+from servicekit.lifecycle import beside, catch_signals
 from servicekit.logs import get_logger
 from servicekit.settings import SettingsError, split_address
 from voice_gateway.adapters.audio_tools import LocalAudioTools
@@ -393,19 +393,13 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
                 config_revision=config.current().revision,
                 pid=os.getpid(),
             )
-            beside = [
-                asyncio.create_task(_watch(telemetry, runner, config, journals, gateway), name="watch-process"),
-                asyncio.create_task(canned.keep(backends.backends.tts), name="apologies"),
-                asyncio.create_task(reports.run(lambda: gateway.running), name="pod-reports"),
-            ]
-            try:
+            async with beside(
+                watch_process=_watch(telemetry, runner, config, journals, gateway),
+                apologies=canned.keep(backends.backends.tts),
+                pod_reports=reports.run(lambda: gateway.running),
+            ):
                 log.info("stopping", signal=await signalled)
                 left = settings.server.drain
                 await gateway.drain(seconds=left.legacy_seconds, resumable_seconds=left.resumable_seconds)
-            finally:
-                for task in beside:
-                    task.cancel()
-                signalled.cancel()
-                await asyncio.gather(*beside, return_exceptions=True)
     log.info("stopped")
     return 0

@@ -315,12 +315,15 @@ async def test_an_edit_reaches_running_calls_and_a_bad_one_does_not(fakes: Servi
                 while not gateway.events("call_retuned"):
                     await call.write(pb.ClientMessage(text_input="again"))
                     await until(call, pb.END_OF_TURN)
-            assert gateway.events("call_retuned")[0]["revision"] != first
+            newest = gateway.events("call_retuned")[0]["revision"]
+            assert newest != first
+            assert gateway.events("turn_ended")[0]["config_revision"] == first
             edit(LLM_TEMPERATURE="hot")
             async with asyncio.timeout(WAIT_S):
                 while not gateway.events("config_refused"):
                     await call.write(pb.ClientMessage(text_input="again"))
                     await until(call, pb.END_OF_TURN)
+            assert gateway.events("turn_ended")[-1]["config_revision"] == newest
             problems = gateway.events("config_refused")[0]["problems"]
             assert problems == [f"LLM_TEMPERATURE is 'hot' (from {tmp_path}); allowed is a number from 0 to 2."]
             call.cancel()

@@ -388,7 +388,15 @@ class Call:
         stages = {stage.name: round(stage.end_ms) for stage in report.stages}
         rule, outcome = report.endpoint_rule, report.outcome
         traced = {"span_id": span_id} if span_id else {}
-        log.info("turn_ended", turn=report.turn, rule=rule, outcome=outcome, ms_after_speech=stages, **traced)
+        log.info(
+            "turn_ended",
+            turn=report.turn,
+            rule=rule,
+            outcome=outcome,
+            ms_after_speech=stages,
+            config_revision=self.config_revision,
+            **traced,
+        )
         if Capability.LATENCY_REPORTS in self.admitted.capabilities:
             self.downlink.post(outputs.latency(report))
 
