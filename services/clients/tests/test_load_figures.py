@@ -14,7 +14,7 @@ from voice_clients.events import Stage
 from voice_clients.load.arguments import add_load_arguments, parse_range, scenario_of
 from voice_clients.load.page import page
 from voice_clients.load.progress import progress_line
-from voice_clients.load.records import Outcome, Records, TurnRecord
+from voice_clients.load.records import Outcome, Records, TurnLosses, TurnRecord
 from voice_clients.load.report import Generator, Report, make_report
 from voice_clients.load.scenario import SCENARIOS, Scenario
 from voice_clients.load.speech import cut, read_pool
@@ -61,6 +61,18 @@ def report_of(*turns: TurnRecord, generator: Generator = GOOD, **calls: int) -> 
 def failed(reason: str) -> TurnRecord:
     outcome = Outcome.LOST if reason == "NO_ANSWER" else Outcome.FAILED
     return TurnRecord(interrupting=False, speech_end_ns=SECOND, outcome=outcome, error=reason)
+
+
+def test_turns_whose_connection_was_lost_are_counted_by_what_became_of_them() -> None:
+    figures = report_of(
+        turn(500),
+        turn(500, losses=TurnLosses(committed={1, 2})),  # spoken in two parts, and nothing was lost
+        turn(900, losses=TurnLosses(resumed=1, committed={3})),
+        turn(900, losses=TurnLosses(resumed=1, committed={4, 5})),
+        turn(0, losses=TurnLosses(resumed=2, committed=set()), outcome=Outcome.LOST),
+        resume_failed=1,
+    ).resumes
+    assert (figures.turns, figures.turns_lost, figures.turns_duplicated, figures.calls_lost) == (3, 1, 1, 1)
 
 
 def parsed(*arguments: str) -> Scenario:

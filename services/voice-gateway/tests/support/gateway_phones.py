@@ -151,6 +151,43 @@ class Seen:
     tokens: int = 0
 
 
+class Loudspeaker:
+    """What came and was not yet played."""
+
+    def __init__(self) -> None:
+        self._buffer: deque[AudioOut] = deque()
+        self._offset = 0
+
+    def take(self, audio: AudioOut) -> None:
+        """It comes after what is there."""
+        self._buffer.append(audio)
+
+    def stop(self) -> None:
+        """Throw away what was not played."""
+        self._buffer.clear()
+        self._offset = 0
+
+    def play(self, samples: int, kept: Kept, words: list[int]) -> bool:
+        """Play so many, if there are any: counted in `kept`, and heard as `words`."""
+        any_played = False
+        while samples and self._buffer:
+            first = self._buffer[0]
+            pcm = array("h", first.pcm)[self._offset : self._offset + samples]
+            if first.generation != kept.generation:
+                kept.generation, kept.played = first.generation, 0
+            for value in pcm:
+                if not words or words[-1] != value:
+                    words.append(value)
+            kept.played += len(pcm)
+            self._offset += len(pcm)
+            samples -= len(pcm)
+            any_played = True
+            if 2 * self._offset >= len(first.pcm):
+                self._buffer.popleft()
+                self._offset = 0
+        return any_played
+
+
 class Phone:
     """One caller. `run` is its task: the microphone, the loudspeaker and the acknowledgements."""
 
@@ -168,10 +205,8 @@ class Phone:
         self._line: _Line | None = None
         self._mic = bytearray()
         self._saying: deque[int] = deque()
-        self._buffer: deque[AudioOut] = deque()
-        self._offset = 0
+        self._loudspeaker = Loudspeaker()
         self._pod = -1
-        self._lost_ms = 0.0
         self._closed = False
         self._again = False
         """Audio is sent again: what is recorded meanwhile follows it."""
@@ -187,7 +222,7 @@ class Phone:
         kept = self.kept
         if kept.token:
             played = PlayedIn(kept.generation, kept.played) if kept.generation else None
-            gap_ms = round(asyncio.get_running_loop().time() * 1000 - self._lost_ms)
+            gap_ms = round(asyncio.get_running_loop().time() * 1000 - self.seen.times_ms[-1])
             at = max(0, kept.through - self._more_again)
             resume = ResumeIn(kept.token, at, len(self._mic) // 2, played, cause, gap_ms)
             hello = replace(hello, resume=resume)
@@ -209,7 +244,6 @@ class Phone:
     async def lose(self) -> None:
         """The process at the other end is killed."""
         call, self.call, self._line = self.call, None, None
-        self._lost_ms = self.seen.times_ms[-1] if self.seen.times_ms else 0.0
         self._stop_playing()
         if call is not None:
             call.cancel()
@@ -218,15 +252,13 @@ class Phone:
 
     def _stop_playing(self) -> None:
         self.broke_off.append(len(self.seen.words))
-        self._buffer.clear()
-        self._offset = 0
+        self._loudspeaker.stop()
 
     async def move(self) -> None:
         """The gateway asked for it: connect anew, and leave the old stream then."""
         old, line = self.call, self._line
         assert old is not None
         assert line is not None
-        self._lost_ms = self.seen.times_ms[-1]
         self._stop_playing()
         await self.connect(cause="go_away")
         self.left.append(old)
@@ -279,7 +311,7 @@ class Phone:
             if self.seen.go_aways and self.seen.go_aways[-1].checkpoint is not None and not self._closed:
                 self.seen.go_aways.clear()
                 await self.move()
-            if self._play(STEP_SAMPLES) and steps % ACK_EVERY_STEPS == 0:
+            if self._loudspeaker.play(STEP_SAMPLES, self.kept, self.seen.words) and steps % ACK_EVERY_STEPS == 0:
                 await self._acknowledge()
 
     # ---- the phone ---------------------------------------------------------------------------------------------------
@@ -307,10 +339,9 @@ class Phone:
             case EventOut(kind=EventKind.ERROR, reason=reason):
                 self.seen.errors.append(reason)
             case AudioOut():
-                self._buffer.append(message)
+                self._loudspeaker.take(message)
             case PlaybackOut(verb=PlaybackVerb.FLUSH):
-                self._buffer.clear()
-                self._offset = 0
+                self._loudspeaker.stop()
             case _:
                 pass
 
@@ -318,25 +349,6 @@ class Phone:
         self.seen.tokens += bool(checkpoint.token)
         self.kept.token = checkpoint.token or self.kept.token
         self.kept.through = checkpoint.received_through_sample
-
-    def _play(self, samples: int) -> bool:
-        any_played = False
-        while samples and self._buffer:
-            first = self._buffer[0]
-            pcm = array("h", first.pcm)[self._offset : self._offset + samples]
-            if first.generation != self.kept.generation:
-                self.kept.generation, self.kept.played = first.generation, 0
-            for value in pcm:
-                if not self.seen.words or self.seen.words[-1] != value:
-                    self.seen.words.append(value)
-            self.kept.played += len(pcm)
-            self._offset += len(pcm)
-            samples -= len(pcm)
-            any_played = True
-            if 2 * self._offset >= len(first.pcm):
-                self._buffer.popleft()
-                self._offset = 0
-        return any_played
 
     async def _acknowledge(self) -> None:
         if Capability.PLAYBACK_ACKS in self._capabilities:

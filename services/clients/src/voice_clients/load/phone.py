@@ -165,7 +165,7 @@ class Phone:
             case Latency():
                 self._take_report(event)
             case Transcript(final=True) if turn is not None and turn.speech_start_ns:
-                turn.committed.add(event.turn)
+                turn.losses.committed.add(event.turn)
             case GoAway():
                 self.going_away = not self._call.keeps  # else it is about to be resumed elsewhere
             case Lost():
@@ -174,7 +174,7 @@ class Phone:
             case Resumed():
                 self.going_away = False
                 if turn is not None and not turn.ended:
-                    turn.resumed += 1
+                    turn.losses.resumed += 1
             case Ended():
                 self.ended = event
             case _:

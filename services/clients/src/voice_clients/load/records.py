@@ -20,6 +20,21 @@ class Outcome(Enum):
 
 
 @dataclass(slots=True)
+class TurnLosses:
+    """What became of a turn whose connection was lost."""
+
+    resumed: int = 0
+    """How often the call lost its connection and went on before the turn had ended."""
+    committed: set[int] = field(default_factory=set)
+    """Turns of the gateway that final transcripts came in, since the caller began to speak."""
+
+    @property
+    def duplicated(self) -> bool:
+        """Whether what was said once became two turns, and the connection was lost meanwhile."""
+        return self.resumed > 0 and len(self.committed) > 1
+
+
+@dataclass(slots=True)
 class TurnRecord:
     """One thing that a caller said, and its answer."""
 
@@ -39,10 +54,7 @@ class TurnRecord:
     error: str = ""
     stages: tuple[Stage, ...] = ()
     endpoint_rule: str = ""
-    resumed: int = 0
-    """How often the call lost its connection and went on before the turn had ended."""
-    committed: set[int] = field(default_factory=set)
-    """Turns of the gateway that final transcripts came in, since the caller began to speak."""
+    losses: TurnLosses = field(default_factory=TurnLosses)
     jitter_ms: float | None = None
     gaps_ms: list[float] = field(default_factory=list)
 
@@ -58,11 +70,6 @@ class TurnRecord:
         if not self.speech_end_ns or not self.first_audio_ns or self.cut_in:
             return None
         return (self.first_audio_ns - self.speech_end_ns) / 1e6
-
-    @property
-    def duplicated(self) -> bool:
-        """Whether what was said once became two turns, and the connection was lost meanwhile."""
-        return self.resumed > 0 and len(self.committed) > 1
 
     @property
     def barge_in_ms(self) -> float | None:

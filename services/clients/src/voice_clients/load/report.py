@@ -229,7 +229,7 @@ def make_report(
 
 
 def _resumes(records: Records) -> ResumeFigures:
-    turns = [turn for turn in records.turns if turn.resumed]
+    turns = [turn for turn in records.turns if turn.losses.resumed]
     by_cause: dict[str, list[Resumption]] = defaultdict(list)
     for item in records.resumptions:
         by_cause[item.cause.name].append(item)
@@ -238,7 +238,7 @@ def _resumes(records: Records) -> ResumeFigures:
         calls_lost=records.calls.resume_failed,
         turns=len(turns),
         turns_lost=sum(turn.outcome in {Outcome.LOST, Outcome.FAILED} for turn in turns),
-        turns_duplicated=sum(turn.duplicated for turn in turns),
+        turns_duplicated=sum(turn.losses.duplicated for turn in turns),
         forgotten_ms=round(sum(item.forgotten_ms for item in records.resumptions), 1),
         by_cause=[
             CauseFigures(
