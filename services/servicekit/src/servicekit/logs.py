@@ -19,6 +19,10 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 FOREIGN_LEVEL = logging.WARNING
 """Of other packages' loggers: below it, HTTP and gRPC clients write addresses and request bodies."""
 
+GRPC_AIO = "grpc._cython.cygrpc"
+UNTAKEN_STATUS = "ExecuteBatchError raised in core"
+"""How grpc.aio begins, as an error with a traceback, to tell that a connection broke before a status was taken."""
+
 
 class _Writer(structlog.WriteLogger):
     """Writes lines to a stream, and knows its name."""
@@ -76,10 +80,16 @@ def configure_logs(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
+    handler.addFilter(_is_news)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(number, FOREIGN_LEVEL))
     _Level.name = level.lower()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Everything but that a peer was gone before its call's end: that is not our fault, and known from the call."""
+    return record.name != GRPC_AIO or not str(record.msg).startswith(UNTAKEN_STATUS)
 
 
 class _Level:

@@ -42,6 +42,8 @@ FIRST_MESSAGE_TIMEOUT_S = 10.0
 
 FAREWELL_TIMEOUT_S = 1.0
 """Longest wait for the client to take the ERROR event before the status follows."""
+GONE_S = 1.0
+"""Longest from a write that fails to the cancellation of its call; without one it is a failure of ours."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, pb.ServerMessage]"
 
@@ -92,6 +94,11 @@ class GrpcTransport:
             await self._context.write(encoded)
         except asyncio.CancelledError:
             self.blocked = True
+            raise
+        except grpc.aio.InternalError:
+            # The connection broke while gRPC had the message. That the caller is gone cancels the call, in a moment.
+            self.blocked = True
+            await asyncio.sleep(GONE_S)
             raise
 
 
