@@ -128,3 +128,10 @@ def bound(**fields: Any) -> Generator[None]:
     """Add fields to every event logged inside, also by tasks started inside."""
     with structlog.contextvars.bound_contextvars(**fields):
         yield
+
+
+def rebind(**fields: Any) -> None:
+    """Add or change fields for the rest of this task, and in tasks that it starts: what `bound` around it gave comes
+    back when that ends.
+    """
+    structlog.contextvars.bind_contextvars(**fields)

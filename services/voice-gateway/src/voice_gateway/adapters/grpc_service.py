@@ -179,7 +179,8 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
         principal = PRINCIPAL.get()
         try:
             hello = await self._hello(transport)
-            trace.begun(sample_rate_hz=hello.sample_rate_hz, language=hello.language_code[:35])
+            if hello.resume is None:  # else the runner finds out which call it is
+                trace.begun(sample_rate_hz=hello.sample_rate_hz, language=hello.language_code[:35])
             log.info(
                 "call_started",
                 principal=principal,
@@ -187,6 +188,7 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
                 sample_rate_hz=hello.sample_rate_hz,
                 language=hello.language_code[:35],
                 capabilities=sorted(hello.capabilities),
+                resuming=hello.resume is not None,
             )
             await self._runner.run(hello, transport, call_id=call_id, trace=trace, principal=principal)
         except Exception as error:
