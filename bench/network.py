@@ -11,6 +11,7 @@ input does: whatever happens to this process, nothing stays behind. Needs root, 
 """
 
 import contextlib
+import ctypes
 import fcntl
 import functools
 import heapq
@@ -30,12 +31,12 @@ from pathlib import Path
 TUN = Path("/dev/net/tun")
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 """linux/if_tun.h: a device that gives whole IP packets, without a header before them."""
+CLONE_NEWNET = 0x40000000
+"""linux/sched.h."""
 MOST_WAITING = 10_000
 """Packets on the line; more are lost, as in any queue."""
 LARGEST_PACKET = 65_536
 SETTLE_S = 5.0
-LOSE_ONE_OF = 20
-"""Losses are spread: of so many packets one is lost, at random, at a loss of 5 %."""
 
 
 class Namespace:
@@ -63,6 +64,15 @@ class Namespace:
     def entering(self) -> tuple[str, ...]:
         """What goes before a command that is to run in it."""
         return ("nsenter", f"--net=/proc/{self.pid}/ns/net", "--")
+
+    def enter(self) -> None:
+        """Move this thread into it, and threads and processes that it starts. There is no way back."""
+        handle = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY)
+        try:
+            if ctypes.CDLL(None, use_errno=True).setns(handle, CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns")
+        finally:
+            os.close(handle)
 
     def ip(self, *arguments: str) -> None:
         """Run `ip` in it. Raises OSError with what it says."""

@@ -1,5 +1,6 @@
-"""`voice say` against two gateway processes of which one is killed, frozen or told to go."""
+"""`voice say`, and callers who type, against two gateway processes of which one is killed, frozen or told to go."""
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 from processes import Service, gateway_for
 from story_tellers import ASKED, Say, StoryTellers, story_tellers
+
+from voice_clients.events import Event, EventKind
+from voice_clients.resuming import connect_resuming
 
 pytestmark = [pytest.mark.edge, pytest.mark.timeout(150), pytest.mark.xdist_group("loop")]
 
@@ -51,4 +55,22 @@ def test_say_repeats_nothing_and_the_history_holds_the_turn_once(
     assert out.count("resuming ...") == 1
     assert f"({cause})" in out
     assert out.count("you: tell me a story") == 1
+    assert two.backends.last_conversation() == ASKED
+
+
+async def test_what_was_typed_is_asked_once(two: Two) -> None:
+    addresses = [gateway.address for gateway in two.gateways]
+    async with asyncio.timeout(60), connect_resuming(addresses) as call:
+        await call.send_text("tell me a story")
+        async for event in call:
+            match event:
+                case Event(kind=EventKind.SPEAKING) if not call.resumptions:
+                    two.gateways[0].process.kill()
+                case Event(kind=EventKind.END_OF_TURN, turn=1):
+                    await call.send_text("thank you")
+                case Event(kind=EventKind.END_OF_TURN):
+                    await call.half_close()
+                case _:
+                    pass
+    assert len(call.resumptions) == 1
     assert two.backends.last_conversation() == ASKED

@@ -147,7 +147,7 @@ def brought_by(client: Client, cause: "pb.ResumeCause.ValueType") -> pb.Resume:
 async def logged(gateway: Service, event: str) -> dict[str, Any]:
     """The first log line of that kind, which comes in a moment."""
     async with asyncio.timeout(WAIT_S):
-        while not (found := gateway.events(event)):
+        while not (found := gateway.events(event)):  # noqa: ASYNC110 - a line of another process
             await asyncio.sleep(0.02)
     return found[0]
 
