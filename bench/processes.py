@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -54,9 +54,15 @@ _numbers = count()
 
 @asynccontextmanager
 async def gateway(
-    fakes: RunningFakes, *, passthrough: bool = False, settings: Mapping[str, str] | None = None
+    fakes: RunningFakes,
+    *,
+    passthrough: bool = False,
+    settings: Mapping[str, str] | None = None,
+    entering: Sequence[str] = (),
 ) -> AsyncIterator[Served]:
-    """A gateway process on its core. `settings` are laid over the benchmark's own."""
+    """A gateway process on its core. `settings` are laid over the benchmark's own; `entering` goes before the command,
+    and becomes it. It may have ended when the context is left.
+    """
     module = "bench.passthrough_server" if passthrough else "voice_gateway"
     environ = {
         **os.environ,
@@ -72,17 +78,19 @@ async def gateway(
     log = LOGS / f"{'passthrough' if passthrough else 'gateway'}-{next(_numbers)}.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, env=environ, stdout=out, stderr=asyncio.subprocess.STDOUT
+            *entering, sys.executable, "-m", module, env=environ, stdout=out, stderr=asyncio.subprocess.STDOUT
         )
     watched = psutil.Process(process.pid)
     if (core := gateway_core()) is not None:
         watched.cpu_affinity([core])
     try:
         ready = await _ready(log, process)
-        target = str(ready.get("address") or f"127.0.0.1:{ready['port']}")
+        host = environ["GATEWAY_LISTEN_ADDRESS"].rpartition(":")[0]
+        target = str(ready.get("address") or f"{host}:{ready['port']}")
         yield Served(target, watched, int(ready.get("metrics_port", 0)))
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         try:
             async with asyncio.timeout(10):
                 await process.wait()
@@ -167,7 +175,7 @@ async def watching(gateway_process: psutil.Process) -> AsyncIterator[Conditions]
 
 
 async def counted(served: Served, metric: str) -> dict[str, float]:
-    """A counter of the gateway's by the value of its one label."""
+    """A counter of the gateway's by the value of its one label, "" where it has none."""
     reader, writer = await asyncio.open_connection("127.0.0.1", served.metrics_port)
     writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     async with asyncio.timeout(5):
@@ -175,7 +183,9 @@ async def counted(served: Served, metric: str) -> dict[str, float]:
     writer.close()
     found: dict[str, float] = {}
     for line in page.splitlines():
-        if line.startswith(metric + "{"):
+        if line.startswith(metric + " "):
+            found[""] = float(line.removeprefix(metric))
+        elif line.startswith(metric + "{"):
             label, value = line.removeprefix(metric + "{").split("} ")
             found[label.split('"')[1]] = float(value)
     return found

@@ -1,12 +1,14 @@
 """What needs a Prometheus or helm can be left out on machines that have none; it is reported as deselected.
 
 Prometheus is a package of the system, so its absence is an error until the environment says otherwise. helm is not:
-where it is absent its tests are left out, and scripts/test.sh says so. Building images takes minutes, a builder and a
-base image: only where VOICE_TESTS_IMAGES is 1. What needs a cluster, and power over its nodes, is run by
+where it is absent its tests are left out, and scripts/test.sh says so. So are the tests with lost packets where no
+network namespace can be made (bench/network.py): that needs root and iproute2. Building images takes minutes, a builder
+and a base image: only where VOICE_TESTS_IMAGES is 1. What needs a cluster, and power over its nodes, is run by
 `make test-cluster` (scripts/test_cluster.sh).
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from charts import helm_installed
 from cluster_fixtures import NODE_DOWN, power, product, reachable
 from script_cluster import ScriptCluster
 
+from bench import network
 from monitoring.prometheus import INSTALL, installed
 
 WITHOUT_PROMETHEUS = "VOICE_TESTS_WITHOUT_PROMETHEUS"
@@ -30,6 +33,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         absent.add("prometheus_installed")
     if not helm_installed():
         absent.add("real_helm")
+    if any("lossy_network" in getattr(item, "fixturenames", ()) for item in items) and not network.possible():
+        absent.add("lossy_network")
     if os.environ.get(WITH_IMAGES) != "1":
         absent.add("images")  # of tests/images/test_built_images.py
     if os.environ.get(WITH_CLUSTER) != "1":
@@ -51,6 +56,13 @@ def prometheus_installed() -> None:
 @pytest.fixture
 def real_helm() -> None:
     """Marks what renders the chart."""
+
+
+@pytest.fixture
+def lossy_network() -> Iterator[network.Network]:
+    """Two network namespaces, and between them a line that can lose packets."""
+    with network.network() as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,60 +1,37 @@
-"""`voice say` and `voice load` against two gateway processes of which one is killed, frozen or told to go."""
+"""`voice say`, and callers who type, against two gateway processes of which one is killed, frozen or told to go."""
 
-import base64
-import json
-import os
+import asyncio
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
-from processes import BIN, ROOT, Service, gateway_for, service
+from processes import Service, gateway_for
+from story_tellers import ASKED, Say, StoryTellers, story_tellers
+
+from voice_clients.events import Event, EventKind
+from voice_clients.resuming import connect_resuming
 
 pytestmark = [pytest.mark.edge, pytest.mark.timeout(150), pytest.mark.xdist_group("loop")]
-
-STORY = "Once upon a time there was a harbour. It was small, and it was very old. Ships came and went. That is the end."
-SCRIPT = {
-    "asr": {"transcripts": ["tell me a story", "thank you"], "final_after_speech_end_ms": 200},
-    "llm": {"replies": [STORY], "log_messages": True, "token_interval_ms": 1, "log_tokens": False},
-    "tts": {"ms_per_character": 40},
-}
-QUESTIONS = ROOT / "services/clients/src/voice_clients/load/questions"
 
 
 @dataclass
 class Two:
-    """Gateways with one file of keys, and what the language model was asked."""
+    """Gateways with one file of keys."""
 
     gateways: list[Service]
-    log: Path
-
-    @property
-    def addresses(self) -> list[str]:
-        """As options."""
-        return [part for gateway in self.gateways for part in ("--address", gateway.address)]
-
-    def last_conversation(self) -> list[tuple[str, str]]:
-        """What the model was asked last, without the system prompt."""
-        entries = [json.loads(line) for line in self.log.read_text().splitlines()]
-        asked = [item["conversation"] for item in entries if item.get("event") == "request" and "conversation" in item]
-        return [(role, text) for role, text in asked[-1] if role != "system"]
+    backends: StoryTellers
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[Two]:
-    script, log, keys = tmp_path / "script.yaml", tmp_path / "log.jsonl", tmp_path / "keys"
-    script.write_text(yaml.safe_dump(SCRIPT))
-    keys.write_text(f"k1:{base64.b64encode(bytes(range(32))).decode()}\n")
-    listen = ("--riva", "127.0.0.1:0", "--llm", "127.0.0.1:0", "--script", str(script), "--log", str(log))
     with ExitStack() as stack:
-        fakes = stack.enter_context(service("fakes", "voice-fakes", *listen))
-        riva, llm = f"127.0.0.1:{fakes.ready['riva_port']}", f"http://127.0.0.1:{fakes.ready['llm_port']}/v1"
-        environ = {"RESUME_KEYS_FILE": str(keys), "DRAIN_RESUMABLE_SECONDS": "0.2"}
-        yield Two([stack.enter_context(gateway_for(riva, llm, **environ)) for _ in range(2)], log)
+        tellers = stack.enter_context(story_tellers(tmp_path))
+        environ = {"RESUME_KEYS_FILE": str(tellers.keys), "DRAIN_RESUMABLE_SECONDS": "0.2"}
+        gateways = [stack.enter_context(gateway_for(*tellers.backends(), **environ)) for _ in range(2)]
+        yield Two(gateways, tellers)
 
 
 @pytest.mark.parametrize(
@@ -63,34 +40,37 @@ def two(tmp_path: Path) -> Iterator[Two]:
 def test_say_repeats_nothing_and_the_history_holds_the_turn_once(
     two: Two, tmp_path: Path, how: signal.Signals, cause: str
 ) -> None:
-    files = [str(QUESTIONS / name) for name in ("tell-me-a-long-story.flac", "thank-you-very-much.flac")]
-    say = subprocess.Popen(
-        [str(BIN / "voice"), "say", *files, *two.addresses, "--timings", "off", "--out", str(tmp_path / "answer.wav")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONUTF8": "1"},
-    )
     first = two.gateways[0].process
+    addresses = [gateway.address for gateway in two.gateways]
     try:
-        assert say.stdout is not None
-        seen = b""
-        while b"assistant:" not in seen:  # some four seconds of it follow
-            more = os.read(say.stdout.fileno(), 65_536)
-            assert more, seen
-            seen += more
-        first.send_signal(how)
-        rest, err = say.communicate(timeout=90)
+        with Say(addresses, tmp_path / "answer.wav", "--timings", "off") as say:
+            say.until("assistant:")  # some four seconds of it follow
+            first.send_signal(how)
+            out = say.rest()
     finally:
-        if say.poll() is None:
-            say.kill()
-            say.communicate()
         if how == signal.SIGSTOP:
             first.kill()
             first.send_signal(signal.SIGCONT)
             first.wait()
-    out = (seen + rest).decode()
-    assert (say.returncode, err.decode()) == (0, "")
     assert out.count("resuming ...") == 1
     assert f"({cause})" in out
     assert out.count("you: tell me a story") == 1
-    assert two.last_conversation() == [("user", "tell me a story"), ("assistant", STORY), ("user", "thank you")]
+    assert two.backends.last_conversation() == ASKED
+
+
+async def test_what_was_typed_is_asked_once(two: Two) -> None:
+    addresses = [gateway.address for gateway in two.gateways]
+    async with asyncio.timeout(60), connect_resuming(addresses) as call:
+        await call.send_text("tell me a story")
+        async for event in call:
+            match event:
+                case Event(kind=EventKind.SPEAKING) if not call.resumptions:
+                    two.gateways[0].process.kill()
+                case Event(kind=EventKind.END_OF_TURN, turn=1):
+                    await call.send_text("thank you")
+                case Event(kind=EventKind.END_OF_TURN):
+                    await call.half_close()
+                case _:
+                    pass
+    assert len(call.resumptions) == 1
+    assert two.backends.last_conversation() == ASKED

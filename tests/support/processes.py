@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +40,12 @@ class Service:
 
 
 @contextmanager
-def service(name: str, *command: str, **environ: str) -> Iterator[Service]:
-    """Start one service, and end it by SIGTERM; fails when it does not become ready or does not end well."""
+def service(name: str, *command: str, entering: Sequence[str] = (), **environ: str) -> Iterator[Service]:
+    """Start one service, and end it by SIGTERM; fails when it does not become ready or does not end well. `entering`
+    goes before the command, and becomes it.
+    """
     process = subprocess.Popen(
-        [str(BIN / command[0]), *command[1:]],
+        [*entering, str(BIN / command[0]), *command[1:]],
         env={**os.environ, **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -105,14 +107,17 @@ def embedded_stack(**environ: str) -> Iterator[Stack]:
 
 
 @contextmanager
-def gateway_for(riva: str, llm_base_url: str, **environ: str) -> Iterator[Service]:
+def gateway_for(
+    riva: str, llm_base_url: str, *, entering: Sequence[str] = (), host: str = "127.0.0.1", **environ: str
+) -> Iterator[Service]:
     """A gateway process for these backends."""
     with service(
         "gateway",
         "voice-gateway",
+        entering=entering,
         RIVA_URI=riva,
         LLM_BASE_URL=llm_base_url,
-        GATEWAY_LISTEN_ADDRESS="127.0.0.1:0",
+        GATEWAY_LISTEN_ADDRESS=f"{host}:0",
         METRICS_LISTEN_ADDRESS="127.0.0.1:0",
         **environ,
     ) as gateway:

@@ -114,10 +114,19 @@ def test_a_checkpoint_after_processing_holds_the_typed_turn() -> None:
 def test_the_processing_of_a_spoken_turn_says_nothing_about_a_typed_one() -> None:
     wishes: Unconfirmed[str] = Unconfirmed()
     wishes.made("typed", Repeat.TEXT, handed=True)
-    wishes.transcript(4)
+    wishes.transcript(4, "spoken")
     wishes.processing(4)
     wishes.token(4)
     assert wishes.again() == ["typed"]
+
+
+def test_a_typed_turn_comes_back_as_a_transcript_and_is_known_by_it() -> None:
+    wishes: Unconfirmed[str] = Unconfirmed()
+    wishes.made("hello", Repeat.TEXT, handed=True, text=" hello  there ")
+    wishes.transcript(1, "hello there")
+    wishes.processing(1)
+    wishes.token(0)
+    assert wishes.again() == []
 
 
 def test_settings_are_said_again_and_moments_only_where_nothing_followed() -> None:

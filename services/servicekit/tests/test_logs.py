@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from servicekit.logs import bound, configure_logs, get_logger, set_log_level
+from servicekit.logs import bound, configure_logs, get_logger, rebind, set_log_level
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -51,6 +51,28 @@ def test_bound_fields_follow_tasks() -> None:
 
     asyncio.run(both())
     assert [line["call_id"] for line in lines(out)] == ["a", "b"]
+
+
+def test_a_field_may_change_until_what_bound_it_ends() -> None:
+    out = io.StringIO()
+    configure_logs("info", service="s", stream=out)
+    log = get_logger("x")
+    with bound(call_id="stream-7"):
+        rebind(call_id="call-1")
+        log.info("resumed")
+    log.info("after")
+    told, after = lines(out)
+    assert told["call_id"] == "call-1"
+    assert "call_id" not in after
+
+
+def test_a_peer_that_was_gone_before_its_status_is_no_fault() -> None:
+    out = io.StringIO()
+    configure_logs("info", service="s", stream=out)
+    grpc_log = logging.getLogger("grpc._cython.cygrpc")
+    grpc_log.error("ExecuteBatchError raised in core by servicer method [%s]", "/x")
+    grpc_log.error("something else of [%s]", "/x")
+    assert [line["event"] for line in lines(out)] == ["something else of [/x]"]
 
 
 @pytest.mark.parametrize("switched_on", [False, True])

@@ -104,6 +104,8 @@ class _Wish(Generic[Message]):
     message: Message
     handed: bool
     """Given to a connection. Whether it arrived is not known."""
+    text: str = ""
+    """Of a text: what was typed."""
     tokens: int = 0
     """Checkpoints received since."""
     turn: int | None = None
@@ -114,7 +116,7 @@ class _Wish(Generic[Message]):
 class Unconfirmed(Generic[Message]):
     """Wishes in the order in which they were made, until they are confirmed.
 
-    A typed turn is confirmed by a checkpoint that comes after the PROCESSING of a turn without a transcript, or is of
+    A typed turn is confirmed by a checkpoint that comes after the PROCESSING of a turn that was not spoken, or is of
     that turn or a later one: the gateway makes a turn's checkpoint when the turn is committed.
     """
 
@@ -122,19 +124,24 @@ class Unconfirmed(Generic[Message]):
         self._wishes: list[_Wish[Message]] = []
         self._spoken_turn = 0
 
-    def made(self, message: Message, repeat: Repeat, *, handed: bool) -> None:
-        """A wish. `handed`: it goes to a connection now; else it waits for one, and is sent whatever it is."""
+    def made(self, message: Message, repeat: Repeat, *, handed: bool, text: str = "") -> None:
+        """A wish. `handed`: it goes to a connection now; else it waits for one, and is sent whatever it is. `text`:
+        what was typed.
+        """
         if not (handed and repeat is Repeat.ONCE):
-            self._wishes.append(_Wish(repeat, message, handed))
+            self._wishes.append(_Wish(repeat, message, handed, " ".join(text.split())))
 
     def received(self) -> None:
         """Anything came from the gateway."""
         if self._wishes:
             self._wishes = [wish for wish in self._wishes if not (wish.handed and wish.repeat is Repeat.MOMENT)]
 
-    def transcript(self, turn: int) -> None:
-        """A turn was spoken, and not typed."""
-        self._spoken_turn = turn
+    def transcript(self, turn: int, text: str) -> None:
+        """A turn's words. Those of a typed turn come back as they were typed; else it was spoken."""
+        said = " ".join(text.split())
+        waiting = (wish for wish in self._wishes if wish.handed and wish.repeat is Repeat.TEXT and wish.turn is None)
+        if not any(wish.text == said for wish in waiting):
+            self._spoken_turn = turn
 
     def processing(self, turn: int) -> None:
         """The gateway answers a turn."""

@@ -294,7 +294,7 @@ class ResumingCall(Requests):
     async def _request(self, message: pb.ClientMessage, repeat: Repeat) -> None:
         line = await self._sending_line()
         if self.keeps:
-            self._memory.wishes.made(message, repeat, handed=line is not None)
+            self._memory.wishes.made(message, repeat, handed=line is not None, text=message.text_input)
         if line is None:
             return
         await self._caught_up(line)

@@ -99,7 +99,7 @@ class CallMemory:
             case GoAway(checkpoint=Checkpoint() as checkpoint):
                 self._checkpoint(checkpoint)
             case Transcript():
-                self.wishes.transcript(event.turn)
+                self.wishes.transcript(event.turn, event.text)
             case Event():
                 self._server_event(event)
             case _:

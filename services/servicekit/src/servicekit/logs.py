@@ -19,6 +19,10 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 FOREIGN_LEVEL = logging.WARNING
 """Of other packages' loggers: below it, HTTP and gRPC clients write addresses and request bodies."""
 
+GRPC_AIO = "grpc._cython.cygrpc"
+UNTAKEN_STATUS = "ExecuteBatchError raised in core"
+"""How grpc.aio begins, as an error with a traceback, to tell that a connection broke before a status was taken."""
+
 
 class _Writer(structlog.WriteLogger):
     """Writes lines to a stream, and knows its name."""
@@ -76,10 +80,16 @@ def configure_logs(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
+    handler.addFilter(_is_news)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(number, FOREIGN_LEVEL))
     _Level.name = level.lower()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Everything but that a peer was gone before its call's end: that is not our fault, and known from the call."""
+    return record.name != GRPC_AIO or not str(record.msg).startswith(UNTAKEN_STATUS)
 
 
 class _Level:
@@ -118,3 +128,10 @@ def bound(**fields: Any) -> Generator[None]:
     """Add fields to every event logged inside, also by tasks started inside."""
     with structlog.contextvars.bound_contextvars(**fields):
         yield
+
+
+def rebind(**fields: Any) -> None:
+    """Add or change fields for the rest of this task, and in tasks that it starts: what `bound` around it gave comes
+    back when that ends.
+    """
+    structlog.contextvars.bind_contextvars(**fields)

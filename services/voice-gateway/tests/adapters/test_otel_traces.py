@@ -114,6 +114,23 @@ async def traced(
         yield made
 
 
+def test_both_parts_of_a_resumed_call_are_found_by_its_first_id() -> None:
+    exporter = InMemorySpanExporter()
+    options = TracingOptions("http://127.0.0.1:9", {}, "always_on", 1.0, "gateway", {})
+
+    async def scenario() -> None:
+        trace = OtelTracer(SimpleSpanProcessor(exporter), LoopClock(), options).call_started("stream-2", ())
+        trace.resumes("call-1")
+        trace.begun(resumed="reset")
+        trace.tell(ToldSpan(Op.TURN, trace.ids().span_id, "", 0, 10))
+        trace.ended("ok")
+
+    run_virtual(scenario(), limit_s=5)
+    opening, turn, ending = (facts(span) for span in exporter.get_finished_spans())
+    assert {span["voice.call.id"] for span in (opening, turn, ending)} == {"call-1"}
+    assert (opening["voice.call.connection"], opening["voice.call.resumed"]) == ("stream-2", "reset")
+
+
 def test_a_turn_is_exported_as_it_ends_under_the_callers_own_span() -> None:
     async def scenario() -> None:
         async with traced() as made:

@@ -20,6 +20,7 @@ from voice_gateway.application.messages import (
     CheckpointOut,
     EventKind,
     Hello,
+    LatencyOut,
     Overrides,
     ResumeIn,
     SessionOut,
@@ -113,6 +114,8 @@ async def talked(
 
 
 UNDISTURBED_MS = 6_300
+STORY_AT_MS = 3_900
+"""In the second half of the second answer."""
 
 
 @cache
@@ -182,6 +185,33 @@ def assert_it_went_on_where_it_broke_off(phone: Phone) -> None:
     assert begun == len(WHOLE), "all is heard"
 
 
+@pytest.mark.parametrize("lost_at_ms", range(1_000, UNDISTURBED_MS, 250))
+def test_what_was_heard_before_the_loss_began_when_it_began(lost_at_ms: int) -> None:
+    """The report of a turn tells when its answer was first sent and played: here or in the gateway before."""
+    before = {report.turn: report for report in undisturbed().phone.pods.telemetry.reports}
+    talk = run_virtual(talked(lost_at_ms=lost_at_ms), limit_s=60)
+    heard = talk.phone.heard()[: talk.phone.broke_off[0]]
+    for report in talk.phone.pods.telemetry.reports:
+        first = 1 + [0, *accumulate(len(answer.split()) for answer in ANSWERS.values())][report.turn - 1]
+        if report.outcome != "answered" or len(heard) < first:
+            continue
+        sent, played = report.stage("first_audio_sent"), report.stage("first_audio_played")
+        usual = before[report.turn].stage("first_audio_sent"), before[report.turn].stage("first_audio_played")
+        assert sent is not None
+        assert usual[0] is not None
+        assert usual[1] is not None
+        assert sent.end_ms == pytest.approx(usual[0].end_ms, abs=3)
+        if played is not None:  # it was lost before the client had said so
+            assert played.end_ms == pytest.approx(usual[1].end_ms, abs=25)
+
+
+def test_when_it_was_first_played_is_known_elsewhere_too() -> None:
+    """So that the test above has something to hold against."""
+    talk = run_virtual(talked(lost_at_ms=STORY_AT_MS), limit_s=60)
+    (report,) = (each for each in talk.phone.pods.telemetry.reports if (each.turn, each.outcome) == (2, "answered"))
+    assert report.stage("first_audio_played") is not None
+
+
 def test_a_model_that_had_not_finished_is_told_to_go_on() -> None:
     """So that the tests above are known to pass there."""
     asked = [
@@ -190,6 +220,25 @@ def test_a_model_that_had_not_finished_is_told_to_go_on() -> None:
         for request in run_virtual(talked(lost_at_ms=lost_at_ms), limit_s=60).phone.pods.llm.requests
     ]
     assert asked.count(GO_ON) >= 2
+
+
+def test_a_report_comes_when_the_end_of_its_turn_is_kept() -> None:
+    """So that no other gateway ends the turn once more, and reports it."""
+
+    async def scenario() -> None:
+        world = World(asr=AsrScript(transcripts=["what time is it"]), seal=OpenSeal())
+        async with world.call(Hello(sample_rate_hz=16_000, capabilities=RESUMABLE)) as caller:
+            await caller.speak(900)
+            await caller.listen_for(EventKind.END_OF_TURN)
+            await caller.silence(100)
+        messages = [item.message for item in caller.transport.received]
+        (reported,) = (at for at, message in enumerate(messages) if isinstance(message, LatencyOut))
+        (ended,) = (at for at, message in enumerate(messages) if getattr(message, "kind", "") is EventKind.END_OF_TURN)
+        tokens = [message.token for message in messages[ended:reported] if isinstance(message, CheckpointOut)]
+        assert world.seal is not None
+        assert [world.seal.open(token, principal="").checkpoint.talk.answer for token in tokens] == [None]
+
+    run_virtual(scenario(), limit_s=60)
 
 
 # ---- interruptions --------------------------------------------------------------------------------------------------

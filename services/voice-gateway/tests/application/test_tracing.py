@@ -20,6 +20,9 @@ class KeptTrace:
         self.given += 1
         return SpanIds(str(self.given))
 
+    def resumes(self, call_id: str) -> None:
+        """Nothing."""
+
     def begun(self, **facts: Fact) -> None:
         """Nothing."""
 

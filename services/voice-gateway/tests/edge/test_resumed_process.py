@@ -144,6 +144,14 @@ def brought_by(client: Client, cause: "pb.ResumeCause.ValueType") -> pb.Resume:
     return pb.Resume(token=client.token, played=played, cause=cause, gap_ms=40)
 
 
+async def logged(gateway: Service, event: str) -> dict[str, Any]:
+    """The first log line of that kind, which comes in a moment."""
+    async with asyncio.timeout(WAIT_S):
+        while not (found := gateway.events(event)):  # noqa: ASYNC110 - a line of another process
+            await asyncio.sleep(0.02)
+    return found[0]
+
+
 async def assert_it_goes_on(client: Client, before: Client, fakes: Fakes) -> None:
     """From the second phrase, which was being heard; and the conversation is as if nothing had been."""
     await client.until(pb.END_OF_TURN)
@@ -178,6 +186,10 @@ async def test_a_killed_gateways_call_goes_on_in_another_one(gateways: list[Serv
     told = gateways[1].events("call_resumed")[0]
     assert (told["call_id"], told["cause"]) == (before.messages[0].session.call_id, "reset")
     assert told["in_answer"]
+    ended = await logged(gateways[1], "call_ended")
+    assert (ended["call_id"], ended["connection"]) == (told["call_id"], told["connection"])
+    started = gateways[1].events("call_started")[0]
+    assert (started["call_id"], started["resuming"]) == (told["connection"], True)
 
 
 async def test_a_gateway_that_is_told_to_go_sends_its_calls_to_another_one(

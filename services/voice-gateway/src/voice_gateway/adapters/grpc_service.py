@@ -42,6 +42,8 @@ FIRST_MESSAGE_TIMEOUT_S = 10.0
 
 FAREWELL_TIMEOUT_S = 1.0
 """Longest wait for the client to take the ERROR event before the status follows."""
+GONE_S = 1.0
+"""Longest from a write that fails to the cancellation of its call; without one it is a failure of ours."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, pb.ServerMessage]"
 
@@ -92,6 +94,11 @@ class GrpcTransport:
             await self._context.write(encoded)
         except asyncio.CancelledError:
             self.blocked = True
+            raise
+        except grpc.aio.InternalError:
+            # The connection broke while gRPC had the message. That the caller is gone cancels the call, in a moment.
+            self.blocked = True
+            await asyncio.sleep(GONE_S)
             raise
 
 
@@ -172,7 +179,8 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
         principal = PRINCIPAL.get()
         try:
             hello = await self._hello(transport)
-            trace.begun(sample_rate_hz=hello.sample_rate_hz, language=hello.language_code[:35])
+            if hello.resume is None:  # else the runner finds out which call it is
+                trace.begun(sample_rate_hz=hello.sample_rate_hz, language=hello.language_code[:35])
             log.info(
                 "call_started",
                 principal=principal,
@@ -180,6 +188,7 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
                 sample_rate_hz=hello.sample_rate_hz,
                 language=hello.language_code[:35],
                 capabilities=sorted(hello.capabilities),
+                resuming=hello.resume is not None,
             )
             await self._runner.run(hello, transport, call_id=call_id, trace=trace, principal=principal)
         except Exception as error:

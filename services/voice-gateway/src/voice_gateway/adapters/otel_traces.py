@@ -141,6 +141,9 @@ class _Unrecorded:
         """Headers alone."""
         return self._ids
 
+    def resumes(self, call_id: str) -> None:
+        """Nothing."""
+
     def begun(self, **facts: Fact) -> None:
         """Nothing."""
 
@@ -172,6 +175,12 @@ class _Recorded:
         """A span's id, for `tell`."""
         number = self._given.generate_span_id()
         return SpanIds(f"{number:016x}", _headers(self._context, number))
+
+    def resumes(self, call_id: str) -> None:
+        """Both parts of the call are found by its first id."""
+        self._opening.set_attribute("voice.call.id", call_id)
+        self._opening.set_attribute("voice.call.connection", self._call_id)
+        self._call_id = call_id
 
     def begun(self, **facts: Fact) -> None:
         """End the span of the call's start."""

@@ -362,11 +362,11 @@ class Call:
 
     def _with_playback(self, report: TurnReport) -> TurnReport:
         """`report`, with when the client began to play, if it acknowledges."""
-        played_ms = self.downlink.first_played_ms(report.turn)
+        played_ms = self.continuity.first_played_ms(report.turn)
         sent = report.stage("first_audio_sent")
         if played_ms is None or sent is None:
             return report
-        after_ms = max(sent.end_ms, self.inbox.call_ms(played_ms) - report.speech_end_ms)
+        after_ms = max(sent.end_ms, played_ms - report.speech_end_ms)
         return replace(report, stages=(*report.stages, Stage("first_audio_played", sent.end_ms, after_ms)))
 
     def depths(self) -> dict[str, float]:
@@ -398,6 +398,8 @@ class Call:
             **traced,
         )
         if Capability.LATENCY_REPORTS in self.admitted.capabilities:
+            if self.continuity.news():  # before it: a gateway that goes on without knowing would tell it again
+                self.downlink.post_checkpoint()
             self.downlink.post(outputs.latency(report))
 
     # ---- configuration ----------------------------------------------------------------------------------------------

@@ -121,6 +121,8 @@ class Continuity:
             return None
         call = self._call
         now, admitted = call.inbox.now(), call.admitted
+        reply = call.machine.state.reply
+        played_ms = self.first_played_ms(reply.turn) if reply is not None else None
         received = self._accounted()
         checkpoint = CallCheckpoint(
             call_id=call.call_id,
@@ -130,7 +132,12 @@ class Continuity:
             output_rate_hz=admitted.output_rate_hz,
             wishes=wishes_of(admitted.overrides),
             received_through_sample=received,
-            talk=talk_of(call.machine.state, now=now, heard_samples=call.downlink.heard_samples()),
+            talk=talk_of(
+                call.machine.state,
+                now=now,
+                heard_samples=call.downlink.heard_samples(),
+                played_ms=None if played_ms is None else round(played_ms),
+            ),
         )
         token = self._seal.seal(checkpoint, principal=self._principal)
         if not token:
@@ -173,6 +180,15 @@ class Continuity:
         if hearing.began:
             return hearing.intake.positions.of(min(hearing.began.values()))
         return hearing.intake.positions.of(max(hearing.spoken_through, hearing.log.end - hearing.late(LATE_ONSET_MS)))
+
+    def first_played_ms(self, turn: int) -> float | None:
+        """When the client began to play the turn's answer, in call time; None where it does not say so, or began to
+        play it elsewhere.
+        """
+        played_ms = self._call.downlink.first_played_ms(turn)
+        if played_ms is None or (self.resumption is not None and self.resumption.heard_of(turn)):
+            return None
+        return self._call.inbox.call_ms(played_ms)
 
     # ---- a call that came from elsewhere -----------------------------------------------------------------------------
 

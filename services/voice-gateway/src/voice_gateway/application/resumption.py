@@ -8,6 +8,7 @@ from voice_gateway.application.ports import CheckpointSeal
 from voice_gateway.domain.checkpoint import CallCheckpoint
 from voice_gateway.domain.errors import InvalidConfig
 from voice_gateway.domain.events import CallResumed, Played
+from voice_gateway.domain.resuming import heard_before
 
 
 class CallMoved(Exception):
@@ -40,15 +41,25 @@ class Resumption:
         """
         return max(self.asked.through_sample, self.elapsed_ms * self.checkpoint.input_rate_hz // 1000)
 
+    @property
+    def played(self) -> Played | None:
+        """What the client says that it played last."""
+        played = self.asked.played
+        return None if played is None else Played(played.generation, played.samples)
+
+    def heard_of(self, turn: int) -> bool:
+        """Whether some of the turn's answer was heard before."""
+        answer = self.checkpoint.talk.answer
+        return answer is not None and answer.turn == turn and heard_before(answer, self.played) > 0
+
     def event(self, *, system_prompt: str, input_sample_rate_hz: int) -> CallResumed:
         """What the machine is told."""
-        played = self.asked.played
         return CallResumed(
             self.checkpoint.talk,
             self.checkpoint.output_rate_hz,
             system_prompt,
             input_sample_rate_hz,
-            None if played is None else Played(played.generation, played.samples),
+            self.played,
             self.age_ms,
         )
 

@@ -1,6 +1,6 @@
 """Admitted callers become calls; the process's calls are known here."""
 
-from servicekit.logs import bound, get_logger
+from servicekit.logs import get_logger, rebind
 from voice_gateway.application.admission import DRAINING_RETRY_MS
 from voice_gateway.application.call import Call
 from voice_gateway.application.messages import Hello, ResumeIn
@@ -49,23 +49,25 @@ class CallRunner:
             return
         resumption, admitted = self._taken_up(hello, hello.resume, principal)
         checkpoint = resumption.checkpoint
-        with bound(call_id=checkpoint.call_id, connection=call_id):
-            log.info(
-                "call_resumed",
-                cause=hello.resume.cause,
-                gap_ms=hello.resume.gap_ms,
-                age_ms=resumption.age_ms,
-                turn=checkpoint.talk.turn,
-                in_answer=checkpoint.talk.answer is not None,
-            )
-            await self._hold(
-                admitted,
-                transport,
-                call_id=checkpoint.call_id,
-                trace=trace,
-                principal=principal,
-                resumption=resumption,
-            )
+        trace.resumes(checkpoint.call_id)
+        trace.begun(sample_rate_hz=admitted.input_rate_hz, language=admitted.language_code, resumed=hello.resume.cause)
+        rebind(call_id=checkpoint.call_id, connection=call_id)  # the end of the stream is told by its caller
+        log.info(
+            "call_resumed",
+            cause=hello.resume.cause,
+            gap_ms=hello.resume.gap_ms,
+            age_ms=resumption.age_ms,
+            turn=checkpoint.talk.turn,
+            in_answer=checkpoint.talk.answer is not None,
+        )
+        await self._hold(
+            admitted,
+            transport,
+            call_id=checkpoint.call_id,
+            trace=trace,
+            principal=principal,
+            resumption=resumption,
+        )
 
     def _taken_up(self, hello: Hello, asked: ResumeIn, principal: str) -> tuple[Resumption, Admitted]:
         result = "invalid"

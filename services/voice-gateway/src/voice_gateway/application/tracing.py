@@ -95,6 +95,10 @@ class CallTrace(Protocol):
         """Ids of a span that will be told, or headers alone where the call is not recorded."""
         ...
 
+    def resumes(self, call_id: str) -> None:
+        """The call is one that began elsewhere, under this id. Told before anything else is."""
+        ...
+
     def begun(self, **facts: Fact) -> None:
         """The start of the call is over."""
         ...
@@ -126,6 +130,9 @@ class NoTrace:
     def ids(self) -> SpanIds:
         """Empty."""
         return self._ids
+
+    def resumes(self, call_id: str) -> None:
+        """Nothing."""
 
     def begun(self, **facts: Fact) -> None:
         """Nothing."""

@@ -25,6 +25,8 @@ class ReplyMarks:
     first_phrase_ms: int | None = None
     audio_ready_ms: int | None = None
     playback_ms: int | None = None
+    played_ms: int | None = None
+    """When the client began to play it, where that is known from before the call was resumed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,10 @@ GO_ON = (
 # ---- into a checkpoint -----------------------------------------------------------------------------------------------
 
 
-def talk_of(state: CallState, *, now: int, heard_samples: int) -> Talk:
+def talk_of(state: CallState, *, now: int, heard_samples: int, played_ms: int | None = None) -> Talk:
     """What of `state` is needed to go on elsewhere. `heard_samples`: of the current answer, at `now`, in ms of call
-    time. What the caller is saying is not in it: the client sends that audio again.
+    time; `played_ms`: since when it is played, if that is known. What the caller is saying is not in it: the client
+    sends that audio again.
     """
     agenda, learned, closing = state.agenda, state.learned, state.closing
     began_ms = state.opened.at_ms
@@ -59,12 +60,13 @@ def talk_of(state: CallState, *, now: int, heard_samples: int) -> Talk:
         too_long=closing.too_long,
         farewell_turn=closing.farewell_turn,
         cut=state.cut if state.cut is not None and state.cut.message in state.history else None,
-        answer=_answer_of(state.reply, began_ms, heard_samples) if state.reply is not None else None,
+        answer=_answer_of(state.reply, began_ms, heard_samples, played_ms) if state.reply is not None else None,
     )
 
 
-def _answer_of(reply: ReplyState, began_ms: int, heard_samples: int) -> AnswerUnderWay:
+def _answer_of(reply: ReplyState, began_ms: int, heard_samples: int, played_ms: int | None) -> AnswerUnderWay:
     at_sample = reply.paused.at_sample if reply.paused is not None else heard_samples
+    first_played_ms = reply.marks.played_ms if reply.marks.played_ms is not None else played_ms
     return AnswerUnderWay(
         turn=reply.turn,
         rule=reply.rule,
@@ -76,7 +78,7 @@ def _answer_of(reply: ReplyState, began_ms: int, heard_samples: int) -> AnswerUn
         origin=reply.origin,
         expects=reply.expects,
         heard_samples=max(reply.origin.heard_samples, at_sample if reply.audible else 0),
-        marks=_shifted(reply.marks, -began_ms),
+        marks=_shifted(replace(reply.marks, played_ms=first_played_ms), -began_ms),
     )
 
 
@@ -111,14 +113,14 @@ def resume(step: Step, event: CallResumed) -> None:
     )
     state.closing = replace(state.closing, too_long=talk.too_long, farewell_turn=talk.farewell_turn)
     if talk.answer is not None:
-        _go_on(step, talk.answer, _heard(talk.answer, played), began_ms)
+        _go_on(step, talk.answer, heard_before(talk.answer, played), began_ms, kept_ms=began_ms + talk.elapsed_ms)
         return
     if played is not None:
         answering.played(state, played)
     turns.listen(step)
 
 
-def _heard(answer: AnswerUnderWay, played: Played | None) -> int:
+def heard_before(answer: AnswerUnderWay, played: Played | None) -> int:
     """Samples of the answer that were heard: by what the client says, else by what the gateway knew."""
     paused = answer.paused
     if played is not None and played.generation == answer.generation and paused is None:
@@ -130,14 +132,16 @@ def _heard(answer: AnswerUnderWay, played: Played | None) -> int:
     return max(heard, answer.origin.heard_samples)
 
 
-def _go_on(step: Step, answer: AnswerUnderWay, heard: int, began_ms: int) -> None:
-    """Have the rest of the answer made and spoken."""
+def _go_on(step: Step, answer: AnswerUnderWay, heard: int, began_ms: int, *, kept_ms: int) -> None:
+    """Have the rest of the answer made and spoken. The checkpoint was made at `kept_ms`."""
     state = step.state
     reply = answering.new_reply(state, answer.turn, answer.rule, speech_end_ms=step.now, now=step.now)
     reply.ledger = HeardLedger(state.opened.output_sample_rate_hz, answer.phrases)
     reply.origin, reply.expects = replace(answer.origin, heard_samples=heard), answer.expects
     reply.marks = _shifted(answer.marks, began_ms)
     reply.audible = heard > 0
+    if reply.audible and reply.marks.playback_ms is None:
+        reply.marks.playback_ms = kept_ms  # such a checkpoint is written right before the first audio
     first, reply.base_sample = reply.ledger.first_unheard(heard)
     state.reply, state.phase = reply, Phase.SPEAKING if reply.audible else Phase.THINKING
     goes_on = Continuation(first, reply.base_sample, tuple(phrase.text for phrase in answer.phrases[first:]))

@@ -24,6 +24,7 @@ def report(
         ("tts_first_audio", at.first_phrase_ms, at.audio_ready_ms),
         ("first_audio_sent", at.audio_ready_ms, at.playback_ms),
         ("answer", at.playback_ms, now if at.playback_ms is not None else None),
+        ("first_audio_played", at.playback_ms, at.played_ms),
     ]
     stages = tuple(
         Stage(name, start - zero, end - zero) for name, start, end in marks if start is not None and end is not None
