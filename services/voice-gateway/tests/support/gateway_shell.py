@@ -44,6 +44,33 @@ EDGES = {
 
 
 @dataclass(slots=True)
+class Sound:
+    """How an answer sounds where the caller is."""
+
+    since_ms: int | None = None
+    """When what plays now began; None before it is audible and while it is paused."""
+    base: int = 0
+    """Sample that the playing generation began with."""
+    stopped_at: int | None = None
+    """Samples heard when it was paused."""
+    audible: bool = False
+    announced: bool = False
+    """That it is heard is on its way to the machine."""
+
+
+@dataclass(slots=True)
+class Past:
+    """What an answer was before the call was resumed."""
+
+    heard: int = 0
+    """Samples."""
+    told: int = 0
+    """Phrases whose length was told."""
+    revision: int = 0
+    """By which its words are named."""
+
+
+@dataclass(slots=True)
 class Job:
     """One answer in the making. Every word of it is unlike any other and lasts 300 ms."""
 
@@ -60,28 +87,15 @@ class Job:
     troubled: bool = False
     ready: bool = False
     released: bool = False
-    announced: bool = False
-    """That it is heard is on its way to the machine."""
     untimed: bool = False
     """Of some phrase the server did not say when its words end: they are placed by proportion."""
-    playing_since_ms: int | None = None
-    """When what plays now began; None before it is audible and while it is paused."""
-    base: int = 0
-    """Sample that the playing generation began with."""
-    stopped_at: int | None = None
-    """Samples heard when it was paused."""
-    audible: bool = False
-    before: int = 0
-    """Samples heard before the call was resumed."""
     canned: bool = False
     """An apology: it has no text but its phrases."""
-    known: int = 0
-    """Phrases whose length was told before it."""
-    named: int = 0
-    """Revision that its words are named by."""
+    sound: Sound = field(default_factory=Sound)
+    past: Past = field(default_factory=Past)
 
     def word(self, index: int) -> str:
-        return f"t{self.turn}r{self.named}w{index}"
+        return f"t{self.turn}r{self.past.revision}w{index}"
 
     def words(self, count: int) -> str:
         return " ".join(self.word(index) for index in range(count))
@@ -93,19 +107,19 @@ class Job:
 
     def heard(self, now_ms: int) -> int:
         """Samples that the caller has heard."""
-        if self.stopped_at is not None:
-            return self.stopped_at
-        if self.playing_since_ms is None:
-            return self.base
-        return min(self.made, self.base + (now_ms - self.playing_since_ms) * SAMPLES_PER_MS)
+        if self.sound.stopped_at is not None:
+            return self.sound.stopped_at
+        if self.sound.since_ms is None:
+            return self.sound.base
+        return min(self.made, self.sound.base + (now_ms - self.sound.since_ms) * SAMPLES_PER_MS)
 
     def heard_in_all(self, now_ms: int) -> int:
         """The same, with what was heard before the call was resumed."""
-        return max(self.before, self.heard(now_ms))
+        return max(self.past.heard, self.heard(now_ms))
 
     def wholly_heard(self, samples: int) -> int:
         """Phrases that had ended by then, of those whose length was told."""
-        ends = [sum(self.phrases[: index + 1]) * WORD_SAMPLES for index in range(max(self.told, self.known))]
+        ends = [sum(self.phrases[: index + 1]) * WORD_SAMPLES for index in range(max(self.told, self.past.told))]
         return sum(end <= samples for end in ends)
 
     def length_told(self, samples: int) -> bool:
@@ -231,7 +245,7 @@ class Shell:
         assert self.job is None, "one answer at a time"
         self._newer(order.generation)
         draft = isinstance(order, StartReply) and order.speculative
-        self.job = Job(order.turn, order.revision, order.generation, draft, named=order.revision)
+        self.job = Job(order.turn, order.revision, order.generation, draft, past=Past(revision=order.revision))
         self.job.canned = isinstance(order, SpeakVerbatim) and order.canned is not None
         if self.cut_off is not None:
             self._go_on(self.job, self.cut_off, order)
@@ -245,16 +259,16 @@ class Shell:
         if goes_on is None:
             assert not old.phrases, "it is made anew only where there is nothing of it"
             return
-        heard = old.heard_in_all(self.now_ms) if old.audible else 0
+        heard = old.heard_in_all(self.now_ms) if old.sound.audible else 0
         first = old.wholly_heard(heard)
         words = [old.word(index) for index in range(sum(old.phrases))]
         starts = [sum(old.phrases[:index]) for index in range(len(old.phrases) + 1)]
         assert goes_on.first_phrase == first
         assert goes_on.from_sample == starts[first] * WORD_SAMPLES
         assert " ".join(goes_on.phrases).split() == words[starts[first] :]
-        job.phrases, job.told, job.base = list(old.phrases), first, goes_on.from_sample
-        job.named, job.before, job.audible, job.untimed = old.named, heard, heard > 0, old.untimed
-        job.known, job.canned = max(old.told, old.known), old.canned
+        job.phrases, job.told, job.sound.base = list(old.phrases), first, goes_on.from_sample
+        job.past = Past(heard, max(old.told, old.past.told), old.past.revision)
+        job.sound.audible, job.untimed, job.canned = heard > 0, old.untimed, old.canned
         job.text_done = isinstance(order, SpeakVerbatim)
         assert job.text_done == old.text_done or isinstance(order, SpeakVerbatim)
 
@@ -275,18 +289,18 @@ class Shell:
                 job.released = True
             case PauseReply():
                 assert job.released
-                assert job.stopped_at is None, "it stands still already"
+                assert job.sound.stopped_at is None, "it stands still already"
                 self._newer(action.generation)
-                job.stopped_at, job.playing_since_ms = job.heard(self.now_ms), None
+                job.sound.stopped_at, job.sound.since_ms = job.heard(self.now_ms), None
                 job.generation = action.generation
             case ResumeReply():
-                assert job.stopped_at is not None, "it does not stand still"
+                assert job.sound.stopped_at is not None, "it does not stand still"
                 assert action.generation == job.generation
-                assert 0 <= action.from_sample <= job.stopped_at, "nothing is left out"
-                again = job.stopped_at - action.from_sample
-                assert again < WORD_SAMPLES or not job.length_told(job.stopped_at), "a word at most is said again"
-                job.base, job.stopped_at = action.from_sample, None
-                job.playing_since_ms = self.now_ms if job.audible else None
+                assert 0 <= action.from_sample <= job.sound.stopped_at, "nothing is left out"
+                again = job.sound.stopped_at - action.from_sample
+                assert again < WORD_SAMPLES or not job.length_told(job.sound.stopped_at), "a word at most is said again"
+                job.sound.base, job.sound.stopped_at = action.from_sample, None
+                job.sound.since_ms = self.now_ms if job.sound.audible else None
             case CancelReply():
                 self._newer(action.generation)
                 self.job = None
@@ -321,15 +335,15 @@ class Shell:
     def _keep(self, job: Job) -> None:
         if job is self.cancelled:
             heard = job.heard_in_all(self.now_ms)
-            words = heard // WORD_SAMPLES if job.audible else 0
+            words = heard // WORD_SAMPLES if job.sound.audible else 0
             self.kept.append(Kept(job, words, job.length_told(heard), not self.finals))
         else:
             self.kept.append(Kept(job, sum(job.phrases), first=not self.finals))
 
     def played(self, generation: int, samples: int) -> None:
         """The client tells what it has really played; the machine was told so, too."""
-        if self.job is not None and self.job.stopped_at is not None and generation == self.job.generation - 1:
-            self.job.stopped_at = min(self.job.stopped_at, self.job.base + samples)
+        if self.job is not None and self.job.sound.stopped_at is not None and generation == self.job.generation - 1:
+            self.job.sound.stopped_at = min(self.job.sound.stopped_at, self.job.sound.base + samples)
 
     # ---- the machine ------------------------------------------------------------------------------------------------
 
@@ -349,7 +363,7 @@ class Shell:
                 self.job.revision,
                 self.job.generation,
             )
-            assert (live.paused is not None) == (self.job.stopped_at is not None)
+            assert (live.paused is not None) == (self.job.sound.stopped_at is not None)
         answering = machine.phase in (Phase.THINKING, Phase.SPEAKING, Phase.INTERRUPTING, Phase.PAUSED)
         assert (state.reply is not None) == answering, machine.phase
         assert sum(utterance.open for utterance in state.utterances) <= 1

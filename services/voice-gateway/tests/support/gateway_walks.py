@@ -146,8 +146,8 @@ class Walk:
             self.ways.add((before, type(event), machine.phase))
         self.shell.perform(actions)
         job = self.shell.job
-        if job is not None and job.released and not job.announced:
-            job.announced = True
+        if job is not None and job.released and not job.sound.announced:
+            job.sound.announced = True
             self._mail.append(PlaybackStarted(job.turn, job.revision))
         self.shell.check(machine)
         self._check_pause()
@@ -171,9 +171,9 @@ class Walk:
         other = Walk(TurnMachine(state=CallState(tuning=state.tuning)))
         other.shell = shell.moved()
         played = None
-        if job is not None and job.audible and dice.random() < 0.7:
-            generation = job.generation if job.stopped_at is None else job.generation - 1
-            played = Played(generation, max(0, job.heard(shell.now_ms) - job.base))
+        if job is not None and job.sound.audible and dice.random() < 0.7:
+            generation = job.generation if job.sound.stopped_at is None else job.generation - 1
+            played = Played(generation, max(0, job.heard(shell.now_ms) - job.sound.base))
         elif dice.random() < 0.3:
             played = Played(shell.generation + 1, dice.randrange(50_000))
         other.feed(CallResumed(talk, 16_000, PROMPT, played=played))
@@ -236,9 +236,9 @@ class Walk:
         event = self._mail.popleft()
         job = self.shell.job
         if isinstance(event, PlaybackStarted) and job is not None and event.turn == job.turn:
-            job.audible = True
-            if job.stopped_at is None:
-                job.playing_since_ms = self.shell.now_ms
+            job.sound.audible = True
+            if job.sound.stopped_at is None:
+                job.sound.since_ms = self.shell.now_ms
         self.feed(event)
 
     def _speech(self, dice: random.Random) -> None:
@@ -301,7 +301,9 @@ class Walk:
         elif not job.text_done:
             job.text_done = True
             self.feed(ReplyTextDone(*names))
-        elif (job.heard(now) == job.made and job.stopped_at is None and not untold and job.audible) or not job.phrases:
+        elif (
+            job.heard(now) == job.made and job.sound.stopped_at is None and not untold and job.sound.audible
+        ) or not job.phrases:
             self.feed(ReplyEnded(*names))
 
     def _cut_phrase(self, dice: random.Random, job: Job) -> None:
@@ -322,8 +324,8 @@ class Walk:
     def _played(self, dice: random.Random) -> None:
         """A client that was told to flush says what it had played."""
         shell, job = self.shell, self.shell.job
-        if job is not None and job.stopped_at is not None and job.audible:
-            samples = max(0, job.stopped_at - job.base - dice.choice([0, 0, 800, 4_800]))
+        if job is not None and job.sound.stopped_at is not None and job.sound.audible:
+            samples = max(0, job.sound.stopped_at - job.sound.base - dice.choice([0, 0, 800, 4_800]))
             generation = job.generation - 1
             shell.played(generation, samples)
             self.feed(Played(generation, samples))
