@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every measurement that the documents quote, in one run: about twenty minutes on two cores. Nothing is asserted.
-# Usage: scripts/bench.sh [gateway|barge_in|turns|heard|echo|hearing|telemetry|engines|flame] [arguments of the benchmark]
+# Usage: scripts/bench.sh [gateway|barge_in|turns|heard|resume|echo|hearing|telemetry|engines|flame] [arguments of the benchmark]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p out
@@ -8,6 +8,7 @@ gateway() { .venv/bin/python -m bench.gateway --json out/bench-gateway.json "$@"
 barge_in() { .venv/bin/python -m bench.barge_in --json out/bench-barge-in.json "$@"; }
 turns() { .venv/bin/python -m bench.turns --json out/bench-turns.json "$@"; }
 heard() { .venv/bin/python -m bench.heard --json out/bench-heard.json "$@"; }
+resume() { .venv/bin/python -m bench.resume --json out/bench-resume.json "$@"; }
 echo_rooms() { .venv/bin/python -m bench.echo "$@"; .venv/bin/python -m bench.echo_sound; }
 engines() { .venv/bin/python -m speech_worker.bench "$@"; }
 telemetry() { .venv/bin/python -m bench.telemetry "$@"; }
@@ -18,11 +19,12 @@ case ${1:-all} in
   barge_in) shift; barge_in "$@" ;;
   turns) shift; turns "$@" ;;
   heard) shift; heard "$@" ;;
+  resume) shift; resume "$@" ;;
   echo) shift; echo_rooms "$@" ;;
   engines) shift; engines "$@" ;;
   hearing) shift; hearing "$@" ;;
   telemetry) shift; telemetry "$@" ;;
   flame) shift; flame "$@" ;;
-  all) gateway; barge_in; turns; heard; echo_rooms; hearing; telemetry; engines ;;
-  *) echo "usage: scripts/bench.sh [gateway|barge_in|turns|heard|echo|hearing|telemetry|engines|flame]" >&2; exit 2 ;;
+  all) gateway; barge_in; turns; heard; resume; echo_rooms; hearing; telemetry; engines ;;
+  *) echo "usage: scripts/bench.sh [gateway|barge_in|turns|heard|resume|echo|hearing|telemetry|engines|flame]" >&2; exit 2 ;;
 esac
