@@ -55,6 +55,15 @@ class Product:
         reset = _POST.format(url="http://fakes:8001/reset")
         self.namespace.kubectl("exec", "callers", "--", "python", "-c", reset)
 
+    def until_calls(self, number: int) -> None:
+        """Wait until so many callers are talking."""
+
+        def active() -> float:
+            pods = self.namespace.pods()
+            return sum(self.namespace.metric(pod["metadata"]["name"], "voice_gateway_active_streams") for pod in pods)
+
+        kube.eventually(lambda: active() >= number, within_s=60, what=f"call number {number}")
+
     def load(self, *options: str) -> "Load":
         """Callers, running."""
         return Load(self.namespace, options)

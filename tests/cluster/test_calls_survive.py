@@ -1,6 +1,5 @@
 """Calls live on while pods come and go: each caller is answered once for each thing that it said."""
 
-import time
 from typing import Any
 
 import pytest
@@ -39,7 +38,7 @@ def _fresh(product: Product) -> None:
 def test_a_rolling_upgrade_and_its_rollback(product: Product) -> None:
     before = {pod["metadata"]["name"] for pod in product.namespace.pods()}
     load = product.load(*CALL, "--duration", "60")
-    time.sleep(10)
+    product.until_calls(USERS)
     product.install(gateway={"podAnnotations": {"voice-workflow.test/release": "next"}})
     product.namespace.helm("rollback", "voice-gateway", "--wait", "--timeout", "180s")
     after = {pod["metadata"]["name"] for pod in product.namespace.pods()}
@@ -50,7 +49,7 @@ def test_a_rolling_upgrade_and_its_rollback(product: Product) -> None:
 
 def test_a_pod_that_is_killed(product: Product) -> None:
     load = product.load(*CALL, "--duration", "22")
-    time.sleep(12)
+    product.until_calls(USERS)
     victim = product.namespace.pods()[0]["metadata"]["name"]
     product.namespace.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
     check(product, load.report(within_s=120), resumed_at_least=1)
@@ -59,7 +58,7 @@ def test_a_pod_that_is_killed(product: Product) -> None:
 def test_a_node_that_is_drained(product: Product) -> None:
     node = _other_node(product)
     load = product.load(*CALL, "--duration", "32")
-    time.sleep(10)
+    product.until_calls(USERS)
     try:
         kube.run(
             *("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s"),
@@ -74,7 +73,7 @@ def test_a_node_that_is_drained(product: Product) -> None:
 def test_a_node_whose_power_fails(product: Product, power: Power) -> None:
     node = _other_node(product)
     load = product.load(*CALL, "--duration", "32")
-    time.sleep(12)
+    product.until_calls(USERS)
     try:
         power.off(node)
         report = load.report(within_s=150)
