@@ -6,21 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gateway_mount import Mounted
 
 from voice_gateway.adapters.config_file import POLL_S, FileConfigSource, StaticConfigSource
 from voice_gateway.application.config import CallConfig
 from voice_gateway.settings import load, to_call_config
 
 
-class Mounted:
-    """A ConfigMap as the kubelet mounts it, followed by a source on a clock of its own."""
+class Followed:
+    """A mounted ConfigMap, followed by a source on a clock of its own."""
 
     def __init__(self, folder: Path, **keys: str) -> None:
         self.folder = folder
         self.now_s = 0.0
         self.results: list[str] = []
-        self._revision = 0
-        self.edit(**keys)
+        self._mounted = Mounted(folder, _encoded(keys))
         self.source = FileConfigSource(
             folder, self.load, initial=self.load(), on_reload=self.results.append, now_s=lambda: self.now_s
         )
@@ -32,28 +32,19 @@ class Mounted:
 
     def edit(self, **keys: str) -> None:
         """A new revision: all files at once, by one rename."""
-        self._revision += 1
-        data = self.folder / f"..revision{self._revision}"
-        data.mkdir()
-        for key, value in keys.items():
-            (data / key).write_text(value)
-            link = self.folder / key
-            if not link.is_symlink():
-                link.symlink_to(f"..data/{key}")
-        fresh = self.folder / "..data_tmp"
-        fresh.symlink_to(data.name)
-        fresh.replace(self.folder / "..data")
-        for link in self.folder.iterdir():
-            if link.is_symlink() and not link.exists():
-                link.unlink()
+        self._mounted.swap(_encoded(keys))
 
     def later(self) -> CallConfig:
         self.now_s += POLL_S
         return self.source.current()
 
 
+def _encoded(keys: dict[str, str]) -> dict[str, bytes]:
+    return {key: value.encode() for key, value in keys.items()}
+
+
 def test_an_edit_is_seen_within_a_second(tmp_path: Path) -> None:
-    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7", LLM_MODEL="a")
+    mounted = Followed(tmp_path, LLM_TEMPERATURE="0.7", LLM_MODEL="a")
     first = mounted.source.current()
     assert (first.llm.temperature, first.llm.model, first.tts.voice) == (0.7, "a", "of the environment")
     mounted.edit(LLM_TEMPERATURE="0.2", LLM_MODEL="b")
@@ -65,7 +56,7 @@ def test_an_edit_is_seen_within_a_second(tmp_path: Path) -> None:
 
 
 def test_a_bad_edit_is_refused_and_the_last_good_one_stays(tmp_path: Path) -> None:
-    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7")
+    mounted = Followed(tmp_path, LLM_TEMPERATURE="0.7")
     good = mounted.source.current()
     mounted.edit(LLM_TEMPERATURE="hot")
     assert [mounted.later(), mounted.later()] == [good, good]
@@ -77,14 +68,14 @@ def test_a_bad_edit_is_refused_and_the_last_good_one_stays(tmp_path: Path) -> No
 
 
 def test_a_key_that_was_taken_out_falls_back(tmp_path: Path) -> None:
-    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7", TTS_VOICE="Aria")
+    mounted = Followed(tmp_path, LLM_TEMPERATURE="0.7", TTS_VOICE="Aria")
     assert mounted.source.current().tts.voice == "Aria"
     mounted.edit(LLM_TEMPERATURE="0.7")
     assert mounted.later().tts.voice == "of the environment"
 
 
 def test_an_edit_that_changes_nothing_keeps_the_revision(tmp_path: Path) -> None:
-    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7")
+    mounted = Followed(tmp_path, LLM_TEMPERATURE="0.7")
     first = mounted.source.current()
     mounted.edit(LLM_TEMPERATURE="0.70")
     assert mounted.later() is first
@@ -92,7 +83,7 @@ def test_an_edit_that_changes_nothing_keeps_the_revision(tmp_path: Path) -> None
 
 
 def test_nothing_is_read_while_nothing_changes(tmp_path: Path) -> None:
-    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7")
+    mounted = Followed(tmp_path, LLM_TEMPERATURE="0.7")
     before = mounted.loads
     for _ in range(5):
         mounted.later()
@@ -136,7 +127,7 @@ def test_a_static_source_stays() -> None:
 
 
 def test_an_edit_during_the_start_is_taken(tmp_path: Path) -> None:
-    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7")
+    mounted = Followed(tmp_path, LLM_TEMPERATURE="0.7")
     early = mounted.source.current()
     mounted.edit(LLM_TEMPERATURE="0.2")
     source = FileConfigSource(tmp_path, mounted.load, initial=early, on_reload=mounted.results.append)
@@ -147,7 +138,7 @@ def test_an_edit_during_the_start_is_taken(tmp_path: Path) -> None:
 
 
 def test_what_became_of_edits_is_kept(tmp_path: Path) -> None:
-    mounted = Mounted(tmp_path, LLM_TEMPERATURE="0.7")
+    mounted = Followed(tmp_path, LLM_TEMPERATURE="0.7")
     assert mounted.source.history.refusal is None
     mounted.edit(LLM_TEMPERATURE="hot")
     mounted.later()
