@@ -37,7 +37,7 @@ def _fresh(product: Product) -> None:
 
 def test_a_rolling_upgrade_and_its_rollback(product: Product) -> None:
     before = {pod["metadata"]["name"] for pod in product.namespace.pods()}
-    load = product.load(*CALL, "--duration", "60")
+    load = product.load(*CALL, "--duration", "48")
     product.until_calls(USERS)
     product.install(gateway={"podAnnotations": {"voice-workflow.test/release": "next"}})
     product.namespace.helm("rollback", "voice-gateway", "--wait", "--timeout", "180s")
@@ -48,7 +48,7 @@ def test_a_rolling_upgrade_and_its_rollback(product: Product) -> None:
 
 
 def test_a_pod_that_is_killed(product: Product) -> None:
-    load = product.load(*CALL, "--duration", "22")
+    load = product.load(*CALL, "--duration", "18")
     product.until_calls(USERS)
     victim = product.namespace.pods()[0]["metadata"]["name"]
     product.namespace.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
@@ -57,7 +57,7 @@ def test_a_pod_that_is_killed(product: Product) -> None:
 
 def test_a_node_that_is_drained(product: Product) -> None:
     node = _other_node(product)
-    load = product.load(*CALL, "--duration", "32")
+    load = product.load(*CALL, "--duration", "24")
     product.until_calls(USERS)
     try:
         kube.run(
@@ -72,7 +72,7 @@ def test_a_node_that_is_drained(product: Product) -> None:
 
 def test_a_node_whose_power_fails(product: Product, power: Power) -> None:
     node = _other_node(product)
-    load = product.load(*CALL, "--duration", "32")
+    load = product.load(*CALL, "--duration", "24")
     product.until_calls(USERS)
     try:
         power.off(node)

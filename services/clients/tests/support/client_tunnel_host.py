@@ -54,7 +54,7 @@ asyncio.run(main())
 
 REAL = """#!/bin/sh
 export KUBECONFIG='{config}'
-echo "$$ $*" >>'{log}'
+case "$*" in *port-forward*) echo "$$ $*" >>'{log}' ;; esac
 exec '{kubectl}' "$@"
 """
 
