@@ -88,7 +88,7 @@ def test_however_it_is_cut_no_sample_is_missing_or_moved(steps: list[tuple[str, 
                 caller.line.blocked.set()
             await settle(3.0)
             await caller.speak(1)
-            # Back-off goes on where one loss follows another: three refusals may take 8 s. A line that says nothing would
+            # Back-off goes on where one loss follows another: three refusals may take 8 s. A line that is silent would
             # be left, perhaps just now.
             for _ in range(40):
                 caller.line.checkpoint(b"", 0)
