@@ -32,12 +32,17 @@ own() {
 prune() {
   local packages; packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   # silero-vad: eight forms of one model, of which the gateway loads one.
-  find "$packages/silero_vad/data" -type f ! -name silero_vad.onnx ! -name __init__.py -delete 2>/dev/null || true
+  # Not every image has it.
+  if [ -d "$packages/silero_vad" ]; then
+    find "$packages/silero_vad/data" -type f ! -name silero_vad.onnx ! -name __init__.py -delete
+  fi
   # onnxruntime: converters and quantisers of models, which need torch; its library for C programs, beside the one for Python.
   rm -rf "$packages"/onnxruntime/{transformers,quantization,tools,datasets} "$packages"/onnxruntime/capi/libonnxruntime.so*
   # numpy: the Fortran wrapper generator and C headers; uvloop: the sources of its extension.
   rm -rf "$packages"/numpy/{f2py,distutils,_core/include}
-  find "$packages/uvloop" \( -name '*.pyx' -o -name '*.pxd' -o -name '*.c' \) -delete 2>/dev/null || true
+  if [ -d "$packages/uvloop" ]; then
+    find "$packages/uvloop" \( -name '*.pyx' -o -name '*.pxd' -o -name '*.c' \) -delete
+  fi
   find "$packages" -type d -name tests -prune -exec rm -rf {} +
   find "$packages" \( -name '*.pyi' -o -name __pycache__ \) -prune -exec rm -rf {} +
   # Commands of packages that nobody calls here; our own stay.
