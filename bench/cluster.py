@@ -72,18 +72,11 @@ def calls(product: Product) -> None:
     kube.eventually(lambda: len(product.namespace.pods()) == 1, within_s=90, what="a single pod")
     (pod,) = product.namespace.pods()
     name = pod["metadata"]["name"]
-    for users in (0, USERS, 30, 40):
-        load = product.load(*CALLS, "--users", str(users), "--duration", "40") if users else None
-        time.sleep(SETTLE_S)
-        before_s, began_s = product.namespace.metric(name, "process_cpu_seconds_total"), time.monotonic()
-        time.sleep(20.0)
-        cpu = (product.namespace.metric(name, "process_cpu_seconds_total") - before_s) / (time.monotonic() - began_s)
-        rss_mib = product.namespace.metric(name, "process_resident_memory_bytes") / 2**20
-        row = [str(users), f"{1000 * cpu:.0f}", f"{rss_mib:.0f}"]
-        if load is None:
-            rows.append([*row, "-", "-", "-"])
-            continue
-        report = load.report(within_s=120)
+    rows.append(["0", *_used(product, name), "-", "-", "-"])
+    for users in (USERS, 30, 40):
+        with product.load(*CALLS, "--users", str(users), "--duration", "40") as load:
+            row = [str(users), *_used(product, name)]
+            report = load.report(within_s=120)
         response, turns = report["response_ms"], report["turns"]
         answered = f"{turns['answered']} of {turns['spoken']}"
         rows.append([*row, answered, f"{response['p50']:.0f}", f"{response['p95']:.0f}"])
@@ -91,26 +84,38 @@ def calls(product: Product) -> None:
     product.install()
 
 
+def _used(product: Product, pod: str) -> tuple[str, str]:
+    """Its CPU in thousandths of a core, over 20 s, and its memory in MiB."""
+    time.sleep(SETTLE_S)
+    before_s, began_s = product.namespace.metric(pod, "process_cpu_seconds_total"), time.monotonic()
+    time.sleep(20.0)
+    cpu = (product.namespace.metric(pod, "process_cpu_seconds_total") - before_s) / (time.monotonic() - began_s)
+    rss_mib = product.namespace.metric(pod, "process_resident_memory_bytes") / 2**20
+    return f"{1000 * cpu:.0f}", f"{rss_mib:.0f}"
+
+
 def upgrade(product: Product) -> None:
     """A rolling upgrade of both pods under calls."""
     product.forget()
-    load = product.load(*CALLS, "--users", str(USERS), "--duration", "75")
-    time.sleep(SETTLE_S)
-    seconds = product.install(gateway={"podAnnotations": {"voice-workflow.test/release": str(time.time())}})
-    _tell(f"a rolling upgrade, which took {seconds:.0f} s", product, load.report(within_s=150))
+    with product.load(*CALLS, "--users", str(USERS), "--duration", "75") as load:
+        time.sleep(SETTLE_S)
+        seconds = product.install(gateway={"podAnnotations": {"voice-workflow.test/release": str(time.time())}})
+        report = load.report(within_s=150)
+    _tell(f"a rolling upgrade, which took {seconds:.0f} s", product, report)
 
 
 def kill(product: Product) -> None:
     """Pods killed without warning, one after the other, under calls."""
     product.forget()
-    load = product.load(*CALLS, "--users", str(USERS), "--duration", "75")
-    time.sleep(SETTLE_S)
-    for _ in range(3):
-        victim = product.namespace.pods()[0]["metadata"]["name"]
-        product.namespace.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
-        kube.eventually(lambda: len(product.namespace.pods()) == 2, within_s=60, what="the pod's successor")
-        time.sleep(4.0)
-    _tell("three pods killed", product, load.report(within_s=150))
+    with product.load(*CALLS, "--users", str(USERS), "--duration", "75") as load:
+        time.sleep(SETTLE_S)
+        for _ in range(3):
+            victim = product.namespace.pods()[0]["metadata"]["name"]
+            product.namespace.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
+            kube.eventually(lambda: len(product.namespace.pods()) == 2, within_s=60, what="the pod's successor")
+            time.sleep(4.0)
+        report = load.report(within_s=150)
+    _tell("three pods killed", product, report)
 
 
 def _tell(what: str, product: Product, report: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from bench import kube
 from bench.kube import Namespace
 
+HANG_UP_S = 15.0
 TURNS = 2_000
 """Transcripts of the fake recogniser, each another: a turn that was answered twice, or lost, shows in the history."""
 
@@ -55,18 +56,23 @@ class Product:
         reset = _POST.format(url="http://fakes:8001/reset")
         self.namespace.kubectl("exec", "callers", "--", "python", "-c", reset)
 
+    def calls(self) -> float:
+        """How many callers are talking."""
+        pods = self.namespace.pods()
+        return sum(self.namespace.metric(pod["metadata"]["name"], "voice_gateway_active_streams") for pod in pods)
+
     def until_calls(self, number: int) -> None:
         """Wait until so many callers are talking."""
+        kube.eventually(lambda: self.calls() >= number, within_s=60, what=f"call number {number}")
 
-        def active() -> float:
-            pods = self.namespace.pods()
-            return sum(self.namespace.metric(pod["metadata"]["name"], "voice_gateway_active_streams") for pod in pods)
-
-        kube.eventually(lambda: active() >= number, within_s=60, what=f"call number {number}")
-
-    def load(self, *options: str) -> "Load":
-        """Callers, running."""
-        return Load(self.namespace, options)
+    @contextmanager
+    def load(self, *options: str) -> Iterator["Load"]:
+        """Callers, who have hung up at its end: calls left over would be counted by what comes next."""
+        load = Load(self.namespace, options)
+        try:
+            yield load
+        finally:
+            load.stop()
 
     def install(self, **changes: Any) -> float:
         """Install or upgrade with VALUES and these; seconds until ready."""
@@ -77,6 +83,7 @@ class Load:
     """`voice load` in the callers' pod."""
 
     def __init__(self, namespace: Namespace, options: tuple[str, ...]) -> None:
+        self._namespace = namespace
         command = ["kubectl", "-n", namespace.name, "exec", "callers", "--", "voice", "load"]
         target = f"{kube.DEPLOYMENT}:50051"
         self._process = subprocess.Popen(
@@ -93,13 +100,26 @@ class Load:
         return json.loads(out)
 
     def stop(self) -> None:
-        """End it if it still runs."""
-        if self._process.poll() is None:
+        """End it if it still runs. Ending kubectl would leave the callers in their pod, talking on."""
+        if self._process.poll() is not None:
+            return
+        try:
+            self._namespace.kubectl("exec", "callers", "--", "python", "-c", _HANG_UP)
+            self._process.communicate(timeout=HANG_UP_S)
+        finally:
             self._process.kill()
-            self._process.communicate(timeout=10)
+            self._process.wait()
 
 
 _FETCH = "import urllib.request as r; print(r.urlopen({url!r}, timeout=10).read().decode())"
+_HANG_UP = """
+import os, pathlib, signal
+for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    if b"\\0load\\0" in path.read_bytes():
+        os.kill(int(path.parent.name), signal.SIGINT)
+"""
+"""The image has no pkill."""
+
 _POST = "import urllib.request as r; r.urlopen(r.Request({url!r}, method='POST'), timeout=10).read()"
 
 

@@ -37,48 +37,48 @@ def _fresh(product: Product) -> None:
 
 def test_a_rolling_upgrade_and_its_rollback(product: Product) -> None:
     before = {pod["metadata"]["name"] for pod in product.namespace.pods()}
-    load = product.load(*CALL, "--duration", "48")
-    product.until_calls(USERS)
-    product.install(gateway={"podAnnotations": {"voice-workflow.test/release": "next"}})
-    product.namespace.helm("rollback", "voice-gateway", "--wait", "--timeout", "180s")
-    after = {pod["metadata"]["name"] for pod in product.namespace.pods()}
-    report = load.report(within_s=180)
+    with product.load(*CALL, "--duration", "48") as load:
+        product.until_calls(USERS)
+        product.install(gateway={"podAnnotations": {"voice-workflow.test/release": "next"}})
+        product.namespace.helm("rollback", "voice-gateway", "--wait", "--timeout", "180s")
+        after = {pod["metadata"]["name"] for pod in product.namespace.pods()}
+        report = load.report(within_s=180)
     assert not before & after
     check(product, report, resumed_at_least=USERS)
 
 
 def test_a_pod_that_is_killed(product: Product) -> None:
-    load = product.load(*CALL, "--duration", "18")
-    product.until_calls(USERS)
-    victim = product.namespace.pods()[0]["metadata"]["name"]
-    product.namespace.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
-    check(product, load.report(within_s=120), resumed_at_least=1)
+    with product.load(*CALL, "--duration", "18") as load:
+        product.until_calls(USERS)
+        victim = product.namespace.pods()[0]["metadata"]["name"]
+        product.namespace.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
+        check(product, load.report(within_s=120), resumed_at_least=1)
 
 
 def test_a_node_that_is_drained(product: Product) -> None:
     node = _other_node(product)
-    load = product.load(*CALL, "--duration", "24")
-    product.until_calls(USERS)
-    try:
-        kube.run(
-            *("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s"),
-            *("--pod-selector", kube.SELECTOR),
-            timeout_s=150,
-        )
-    finally:
-        kube.run("kubectl", "uncordon", node)
-    check(product, load.report(within_s=120), resumed_at_least=1)
+    with product.load(*CALL, "--duration", "24") as load:
+        product.until_calls(USERS)
+        try:
+            kube.run(
+                *("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s"),
+                *("--pod-selector", kube.SELECTOR),
+                timeout_s=150,
+            )
+        finally:
+            kube.run("kubectl", "uncordon", node)
+        check(product, load.report(within_s=120), resumed_at_least=1)
 
 
 def test_a_node_whose_power_fails(product: Product, power: Power) -> None:
     node = _other_node(product)
-    load = product.load(*CALL, "--duration", "24")
-    product.until_calls(USERS)
-    try:
-        power.off(node)
-        report = load.report(within_s=150)
-    finally:
-        power.on(node)
+    with product.load(*CALL, "--duration", "24") as load:
+        product.until_calls(USERS)
+        try:
+            power.off(node)
+            report = load.report(within_s=150)
+        finally:
+            power.on(node)
     check(product, report, resumed_at_least=1)
 
 

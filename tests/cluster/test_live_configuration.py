@@ -37,11 +37,11 @@ def test_an_edit_counts_for_a_call_that_runs(product: Product) -> None:
     product.install()
     before = restarts(product)
     product.forget()
-    load = product.load("--users", "1", "--duration", "100", "--turns", "0")
-    product.until_calls(1)
-    edit(product, LLM_MAX_TOKENS="77")
-    kube.eventually(lambda: asked_with(product) == {77}, within_s=SYNC_S, what="the new LLM_MAX_TOKENS")
-    load.stop()
+    with product.load("--users", "1", "--duration", f"{SYNC_S:.0f}", "--turns", "0"):
+        product.until_calls(1)
+        edit(product, LLM_MAX_TOKENS="77")
+        kube.eventually(lambda: asked_with(product) == {77}, within_s=SYNC_S, what="the new LLM_MAX_TOKENS")
+    kube.eventually(lambda: product.calls() == 0, within_s=10, what="the end of the call")
     assert restarts(product) == before
     assert len(product.conversations()) == 1
 
