@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -9,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voice_contracts import voice_workflow_pb2 as pb
-from voice_gateway.adapters.wire import CAPABILITIES, EVENTS, OFFERED_CONTROLS, WISHES, WireState, decode, encode
+from voice_gateway.adapters.wire import (
+    CAPABILITIES,
+    EVENTS,
+    OFFERED_CONTROLS,
+    WISHES,
+    WireState,
+    decode,
+    encode,
+)
 from voice_gateway.application.messages import (
     AnswerTextOut,
     AudioIn,
@@ -43,6 +52,11 @@ EVERYTHING = frozenset(Capability)
 LEGACY: frozenset[Capability] = frozenset()
 SESSION = SessionOut("c1", 16_000, 24_000, 200, "r1", ("tts_voice",), 65_536, 4_000, 3_600_000)
 REPORT = TurnReport(7, "silence", "answered", (Stage("endpoint", 0.0, 500.0),))
+
+
+def resuming(**wish: Any) -> pb.ClientMessage:
+    """The first message of a client that brings a call back."""
+    return pb.ClientMessage(config=pb.VoiceConfig(resume=pb.Resume(token=b"t", **wish)))
 
 
 def field(number: int, payload: bytes) -> bytes:
@@ -135,6 +149,26 @@ def test_latency_and_pong() -> None:
     )
     assert latency.turn == 7
     assert encode(PongOut(5), LEGACY) == pb.ServerMessage(pong=pb.Pong(ping_id=5))
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        (
+            pb.ClientMessage(audio_chunk=b"\0\0", first_sample=2**64 - 1),
+            "first_sample is 18446744073709551615; at most ",
+        ),
+        (pb.ClientMessage(played=pb.Played(generation=2**32 - 1)), "played.generation is 4294967295; at most "),
+        (pb.ClientMessage(played=pb.Played(samples=2**63)), "played.samples is "),
+        (resuming(first_sample=2**64 - 1), "resume.first_sample is "),
+        (resuming(through_sample=2**60), "resume.through_sample is "),
+        (resuming(played=pb.Played(generation=2**32 - 1)), "resume.played.generation is 4294967295; at most "),
+    ],
+)
+def test_a_number_that_could_not_be_counted_on_is_refused(message: pb.ClientMessage, sentence: str) -> None:
+    """Else the gateway's own next message could not be written, which is no fault of its own."""
+    with pytest.raises(InvalidMessage, match=sentence):
+        decode(message)
 
 
 @given(st.text(max_size=40))

@@ -45,6 +45,12 @@ INTERIM_MARK = "..."
 MAX_AVAILABLE = 20
 """Of `BackendStatus.available`."""
 
+MAX_SAMPLE = 2**48
+"""Of a position: 185 years at 48 kHz. What a client counts is counted on and sent back in fields of the same width."""
+
+MAX_GENERATION = 2**31
+"""Likewise: some resumed calls go on from the client's."""
+
 CAPABILITIES: "Mapping[pb.ClientCapability.ValueType, Capability]" = {
     pb.SESSION_INFO: Capability.SESSION_INFO,
     pb.PLAYBACK_FLUSHES: Capability.PLAYBACK_FLUSHES,
@@ -100,7 +106,7 @@ def decode(message: pb.ClientMessage) -> Inbound:
         case "config":
             return _hello(message.config)
         case "audio_chunk":
-            return AudioIn(message.audio_chunk, message.first_sample)
+            return AudioIn(message.audio_chunk, _bounded("first_sample", message.first_sample, MAX_SAMPLE))
         case "text_input":
             return TextIn(message.text_input)
         case "control":
@@ -110,7 +116,7 @@ def decode(message: pb.ClientMessage) -> Inbound:
                 raise InvalidMessage(f"control.kind is {int(message.control.kind)}; allowed is {allowed}.")
             return ControlIn(wish, message.control.ping_id)
         case "played":
-            return PlayedIn(message.played.generation, message.played.samples)
+            return _played(message.played, "played")
         case "dtmf":
             return DtmfIn(message.dtmf.digit)
         case "update":
@@ -136,15 +142,27 @@ def _hello(config: pb.VoiceConfig) -> Hello:
 
 
 def _resume(wish: pb.Resume) -> ResumeIn:
-    played = PlayedIn(wish.played.generation, wish.played.samples) if wish.HasField("played") else None
     return ResumeIn(
         wish.token,
-        wish.first_sample,
-        wish.through_sample,
-        played,
+        _bounded("resume.first_sample", wish.first_sample, MAX_SAMPLE),
+        _bounded("resume.through_sample", wish.through_sample, MAX_SAMPLE),
+        _played(wish.played, "resume.played") if wish.HasField("played") else None,
         CAUSES.get(wish.cause, "unspecified"),
         wish.gap_ms,
     )
+
+
+def _played(played: pb.Played, name: str) -> PlayedIn:
+    return PlayedIn(
+        _bounded(f"{name}.generation", played.generation, MAX_GENERATION),
+        _bounded(f"{name}.samples", played.samples, MAX_SAMPLE),
+    )
+
+
+def _bounded(name: str, value: int, most: int) -> int:
+    if value > most:
+        raise InvalidMessage(f"{name} is {value}; at most {most} is allowed.")
+    return value
 
 
 def _overrides(wishes: pb.SessionOverrides) -> Overrides:
