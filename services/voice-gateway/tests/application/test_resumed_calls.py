@@ -20,6 +20,7 @@ from voice_gateway.application.messages import (
     CheckpointOut,
     EventKind,
     Hello,
+    Inbound,
     LatencyOut,
     Overrides,
     ResumeIn,
@@ -27,7 +28,7 @@ from voice_gateway.application.messages import (
 )
 from voice_gateway.application.resumption import taken_up
 from voice_gateway.domain.conversation import Message, Role
-from voice_gateway.domain.errors import Draining, GatewayError, InvalidConfig, ResumeRefused
+from voice_gateway.domain.errors import AtCapacity, Draining, GatewayError, InvalidConfig, ResumeRefused
 from voice_gateway.domain.recording import Words, read
 from voice_gateway.domain.replay import replay
 from voice_gateway.domain.resuming import GO_ON
@@ -415,6 +416,63 @@ def test_a_call_that_comes_back_to_the_same_process_ends_the_old_one_there() -> 
             await phone.until_ended(1)
             assert call.machine.state.history[-1].text == ANSWERS["tell me a story"]
             assert pods.telemetry.counts["resume_silence_ok"] == 1
+
+    run_virtual(scenario(), limit_s=60)
+
+
+class SlowToEnd(FakeTransport):
+    """A connection that holds its call up for so long when it is left."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    async def receive(self) -> Inbound | None:
+        """The next message."""
+        try:
+            return await super().receive()
+        finally:
+            await asyncio.sleep(self._seconds)
+
+
+async def come_back_while_the_old_call_ends(
+    pods: Pods, *, after_s: float
+) -> tuple[asyncio.Task[None], asyncio.Task[None]]:
+    """A call in a process that holds it already, and the old half, whose connection takes `after_s` to end."""
+    runner, old = pods.runners[0], SlowToEnd(after_s)
+    ending = asyncio.create_task(runner.run(Hello(capabilities=RESUMABLE), old, call_id="a"), name="old")
+    await asyncio.sleep(1)
+    token = next(item.message.token for item in old.received if isinstance(item.message, CheckpointOut))
+    hello = Hello(capabilities=RESUMABLE, resume=ResumeIn(token, cause="silence"))
+    coming = asyncio.create_task(runner.run(hello, FakeTransport(), call_id="b"), name="new")
+    await asyncio.sleep(0.1)
+    return coming, ending
+
+
+def test_a_call_that_comes_back_as_its_process_begins_to_stop_is_sent_on() -> None:
+    """It was let in, and not yet among the calls that are told."""
+
+    async def scenario() -> None:
+        pods = Pods(list(ANSWERS), ANSWERS, count=1)
+        coming, ending = await come_back_while_the_old_call_ends(pods, after_s=1)
+        await pods.runners[0].drain(deadline_ms=25_000, resumable_ms=10_000)
+        with pytest.raises(Draining):
+            await coming
+        await ending
+        assert not pods.held()
+
+    run_virtual(scenario(), limit_s=60)
+
+
+def test_a_call_whose_old_half_does_not_end_may_try_again() -> None:
+    async def scenario() -> None:
+        pods = Pods(list(ANSWERS), ANSWERS, count=1)
+        coming, ending = await come_back_while_the_old_call_ends(pods, after_s=5)
+        with pytest.raises(AtCapacity, match="still ending") as refused:
+            await coming
+        assert refused.value.retryable
+        await ending
+        assert not pods.held()
 
     run_virtual(scenario(), limit_s=60)
 

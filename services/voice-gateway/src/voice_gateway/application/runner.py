@@ -1,7 +1,7 @@
 """Admitted callers become calls; the process's calls are known here."""
 
 from servicekit.logs import get_logger, rebind
-from voice_gateway.application.admission import DRAINING_RETRY_MS
+from voice_gateway.application.admission import AT_CAPACITY_RETRY_MS, DRAINING_RETRY_MS
 from voice_gateway.application.call import Call
 from voice_gateway.application.messages import Hello, ResumeIn
 from voice_gateway.application.overrides import Admitted, admit
@@ -9,7 +9,7 @@ from voice_gateway.application.ports import BackendSelection, BackendWish, CallT
 from voice_gateway.application.resumption import CallMoved, Resumption, readmit, taken_up
 from voice_gateway.application.services import CallServices
 from voice_gateway.application.tracing import NO_TRACE, CallTrace
-from voice_gateway.domain.errors import BackendKind, Draining, ResumeRefused
+from voice_gateway.domain.errors import AtCapacity, BackendKind, Draining, ResumeRefused
 
 log = get_logger(__name__)
 
@@ -40,9 +40,7 @@ class CallRunner:
         """Hold one call, from its first message on; one that was cut off goes on under the name it had. `principal` is
         who calls, as far as that is known. Raises GatewayError.
         """
-        if self._draining:
-            # It was let in before, and said nothing until now.
-            raise Draining("This gateway is about to stop; call again.", retry_after_ms=DRAINING_RETRY_MS)
+        self._refuse_where_draining()  # it was let in before, and said nothing until now
         if hello.resume is None:
             admitted = admit(hello, self._services.config.current())
             await self._hold(admitted, transport, call_id=call_id, trace=trace, principal=principal)
@@ -95,7 +93,8 @@ class CallRunner:
     ) -> None:
         backends = self._selection.select(_wish(admitted))
         while (older := self._running.get(call_id)) is not None:
-            await older.continuity.supersede()
+            await self._end(older)
+            self._refuse_where_draining()  # the calls were told meanwhile, and this one is not yet among them
         call = Call(
             admitted,
             transport,
@@ -114,6 +113,20 @@ class CallRunner:
             log.info("call_moved")
         finally:
             del self._running[call_id]
+
+    async def _end(self, older: Call) -> None:
+        """The call goes on in another stream. Raises AtCapacity where its end here takes too long."""
+        try:
+            await older.continuity.supersede()
+        except TimeoutError:
+            raise AtCapacity(
+                "The connection that this call had before is still ending here; try again in a moment.",
+                retry_after_ms=AT_CAPACITY_RETRY_MS,
+            ) from None
+
+    def _refuse_where_draining(self) -> None:
+        if self._draining:
+            raise Draining("This gateway is about to stop; call again.", retry_after_ms=DRAINING_RETRY_MS)
 
     def load(self) -> Load:
         """What waits in the calls, and which configuration they go by."""
