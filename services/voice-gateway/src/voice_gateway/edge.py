@@ -15,6 +15,7 @@ from servicekit.logs import get_logger, set_log_level
 from servicekit.settings import SettingsError
 from voice_gateway.adapters.api_keys import ApiKeys
 from voice_gateway.adapters.authentication import Authentication, Verifier
+from voice_gateway.adapters.checkpoint_seal import FileKeys, ProcessKeys
 from voice_gateway.adapters.config_file import FileConfigSource, FollowedConfig, StaticConfigSource
 from voice_gateway.adapters.followed_files import FileUnusable, FollowedFiles, Refusal
 from voice_gateway.adapters.grpc_server import Listener
@@ -145,6 +146,8 @@ class Guard:
 
     certificates: "TlsCertificates | None"
     authentication: Authentication | None
+    resume_keys: ProcessKeys | FileKeys
+    """What seals the states of calls."""
     followed: tuple[FollowedFiles[Any], ...]
     """Files that are renewed while the process runs."""
 
@@ -175,13 +178,18 @@ def guard(settings: GatewaySettings, telemetry: PrometheusTelemetry, reports: Re
     try:
         certificates = _certificates(settings, telemetry, reports)
         keys = _keys(settings, telemetry, reports)
+        resume_keys = _resume_keys(settings, telemetry, reports)
     except FileUnusable as error:
         raise SettingsError([str(error)]) from error
     authentication = None if keys is None else Authentication(keys, on_refused=telemetry.auth_refused)
     if authentication is not None and certificates is None:
         log.warning("keys_without_tls", help="what stands before this listener must encrypt, or keys can be read")
-    followed = tuple(part.files for part in (certificates, keys) if part is not None)
-    return Guard(certificates, authentication, followed)
+    followed = tuple(
+        part.files
+        for part in (certificates, keys, resume_keys)
+        if part is not None and not isinstance(part, ProcessKeys)
+    )
+    return Guard(certificates, authentication, resume_keys, followed)
 
 
 def _certificates(
@@ -209,9 +217,7 @@ def _keys(settings: GatewaySettings, telemetry: PrometheusTelemetry, reports: Re
     auth = settings.auth
 
     def changed(result: str) -> None:
-        telemetry.credentials_changed(keys.files.what, result)
-        if result == "refused" and keys.files.refusal is not None:
-            reports.event("Warning", "KeysRefused", " ".join(keys.files.refusal.problems))
+        _keys_changed(keys.files, result, telemetry, reports)
 
     keys: Keys
     if auth.mode == "api_key" and auth.api_keys_file is not None:
@@ -229,6 +235,28 @@ def _keys(settings: GatewaySettings, telemetry: PrometheusTelemetry, reports: Re
     else:
         return None
     return keys
+
+
+def _resume_keys(settings: GatewaySettings, telemetry: PrometheusTelemetry, reports: Reports) -> ProcessKeys | FileKeys:
+    path = settings.server.resume.keys_file
+    if path is None:
+        return ProcessKeys()
+
+    def changed(result: str) -> None:
+        _keys_changed(keys.files, result, telemetry, reports)
+        log.info("resume_keys", sealing=keys.current().sealing_id, opening=sorted(keys.current().keys))
+
+    try:
+        keys = FileKeys(path, on_change=changed)
+    except FileUnusable as error:
+        raise FileUnusable(f"RESUME_KEYS_FILE: {error}") from error
+    return keys
+
+
+def _keys_changed(files: FollowedFiles[Any], result: str, telemetry: PrometheusTelemetry, reports: Reports) -> None:
+    telemetry.credentials_changed(files.what, result)
+    if result == "refused" and files.refusal is not None:
+        reports.event("Warning", "KeysRefused", " ".join(files.refusal.problems))
 
 
 class StatusPages:

@@ -17,7 +17,7 @@ from servicekit.settings import SettingsError, split_address
 from voice_gateway.adapters.audio_tools import LocalAudioTools
 from voice_gateway.adapters.backend_checks import BackendChecks
 from voice_gateway.adapters.backend_selection import OneOfEach
-from voice_gateway.adapters.checkpoint_seal import FileKeys, ProcessKeys, SealedTokens
+from voice_gateway.adapters.checkpoint_seal import SealedTokens
 from voice_gateway.adapters.clip_files import ClipFiles
 from voice_gateway.adapters.grpc_server import RunningServer, serving_calls
 from voice_gateway.adapters.grpc_service import VoiceGatewayService
@@ -283,13 +283,6 @@ async def recording(settings: GatewaySettings, telemetry: PrometheusTelemetry) -
         yield files
 
 
-def checkpoint_seal(settings: GatewaySettings) -> SealedTokens:
-    """What makes calls' states into tokens. Raises SettingsError where the keys cannot be used."""
-    resume = settings.server.resume
-    keys = ProcessKeys() if resume.keys_file is None else FileKeys(resume.keys_file)
-    return SealedTokens(keys, valid_s=resume.valid_seconds)
-
-
 @asynccontextmanager
 async def serving(
     settings: GatewaySettings,
@@ -299,6 +292,7 @@ async def serving(
     tracer: Tracer | None = None,
     *,
     config: LiveConfig | None = None,
+    guarded: Guard | None = None,
     reports: Reports | None = None,
 ) -> AsyncIterator[RunningGateway]:
     """Take calls and answer Prometheus until the context is left. Raises OSError where an address can't be had, and
@@ -306,7 +300,7 @@ async def serving(
     """
     reports = reports or NoReports()
     config = config or LiveConfig(settings, file=None, environ={}, telemetry=telemetry, reports=reports)
-    guarded = guard(settings, telemetry, reports)
+    guarded = guarded or guard(settings, telemetry, reports)
     admission = Admission(settings.server.max_calls)
     telemetry.capacity(settings.server.max_calls)
     service = VoiceGatewayService(runner, admission, BackendChecks(probes), telemetry, tracer)
@@ -362,6 +356,8 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
     reports = pod_reports(settings, telemetry)
     live = LiveConfig(settings, file=file, environ=environ, telemetry=telemetry, reports=reports)
     config = live.source
+    guarded = guard(settings, telemetry, reports)
+    seal = SealedTokens(guarded.resume_keys, valid_s=settings.server.resume.valid_seconds)
     clock = MonotonicClock()
     folder = settings.failure.apology.directory
     async with (
@@ -372,13 +368,20 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
         tracing(settings, clock) as tracer,
     ):
         canned = CannedSpeech(config, tools, store=None if folder is None else ClipFiles(folder))
-        seal, known = checkpoint_seal(settings), SharedKnowledge()
         services = CallServices(
-            config, tools, clock, telemetry, known, canned, turn_model=turn_model, journals=journals, seal=seal
+            config,
+            tools,
+            clock,
+            telemetry,
+            SharedKnowledge(),
+            canned,
+            turn_model=turn_model,
+            journals=journals,
+            seal=seal,
         )
         runner = CallRunner(services, OneOfEach(backends.backends))
         async with serving(
-            settings, runner, telemetry, backends.probes, tracer, config=live, reports=reports
+            settings, runner, telemetry, backends.probes, tracer, config=live, guarded=guarded, reports=reports
         ) as gateway:
             # What was imported lives as long as the process: looking through it took the collector tens of ms, a gap in
             # every call's audio.

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from servicekit.settings import SettingsError
 from voice_gateway.adapters.checkpoint_seal import (
     MAX_PLAIN_BYTES,
     MAX_TOKEN_BYTES,
     FileKeys,
     ProcessKeys,
     SealedTokens,
-    read_keys,
 )
+from voice_gateway.adapters.followed_files import FileUnusable
 from voice_gateway.domain.checkpoint import AnswerUnderWay, CallCheckpoint, Talk
 from voice_gateway.domain.conversation import Message, Role
 from voice_gateway.domain.errors import ResumeRefused
@@ -33,7 +32,7 @@ CHECKPOINT = CallCheckpoint(call_id="ab12", received_through_sample=16_000, talk
 
 
 class Clock:
-    """Wall time, and a monotonic one for looks at files."""
+    """Wall time."""
 
     def __init__(self) -> None:
         self.s = 1_700_000_000.0
@@ -49,7 +48,7 @@ def keys_file(folder: Path, *lines: str) -> Path:
 
 
 def seal_with(path: Path, clock: Clock) -> SealedTokens:
-    return SealedTokens(FileKeys(path, now_s=clock), valid_s=300, now_s=clock)
+    return SealedTokens(FileKeys(path), valid_s=300, now_s=clock)
 
 
 def why(seal: SealedTokens, token: bytes, principal: str = "") -> str:
@@ -145,15 +144,15 @@ def test_a_text_that_inflates_without_end_is_not_held() -> None:
 
 
 def test_keys_are_rotated_while_calls_go_on(tmp_path: Path) -> None:
-    clock = Clock()
     path = keys_file(tmp_path, f"old:{key(1)}")
-    seal = seal_with(path, clock)
+    keys = FileKeys(path)
+    seal = SealedTokens(keys, valid_s=300)
     token = seal.seal(CHECKPOINT, principal="")
 
     def edit(*lines: str) -> None:
         path.unlink()
         keys_file(tmp_path, *lines)
-        clock.s += 2
+        keys.files.look()
 
     edit(f"old:{key(1)}", f"new:{key(2)}")
     assert seal.seal(CHECKPOINT, principal="")[5:8] == b"old", "other processes may not know the new one yet"
@@ -168,15 +167,16 @@ def test_keys_are_rotated_while_calls_go_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", ["", "new:short", "nonsense", "# only a comment"])
 def test_a_bad_edit_of_the_keys_changes_nothing(tmp_path: Path, bad: str) -> None:
-    clock = Clock()
     path = keys_file(tmp_path, f"one:{key(1)}")
-    seal = seal_with(path, clock)
+    keys = FileKeys(path)
+    seal = SealedTokens(keys, valid_s=300)
     token = seal.seal(CHECKPOINT, principal="")
     path.unlink()
-    clock.s += 2
+    keys.files.look()
     assert seal.open(token, principal="").checkpoint == CHECKPOINT, "the file is gone"
     keys_file(tmp_path, bad)
-    clock.s += 2
+    keys.files.look()
+    assert keys.files.refusal is not None
     assert seal.open(token, principal="").checkpoint == CHECKPOINT
     assert seal.seal(CHECKPOINT, principal="")[5:8] == b"one"
 
@@ -194,14 +194,13 @@ def test_a_bad_edit_of_the_keys_changes_nothing(tmp_path: Path, bad: str) -> Non
 def test_keys_that_cannot_be_used_are_refused_with_a_sentence(
     tmp_path: Path, lines: tuple[str, ...], says: str
 ) -> None:
-    with pytest.raises(SettingsError, match=says) as refused:
-        read_keys(keys_file(tmp_path, *lines))
+    with pytest.raises(FileUnusable, match=says) as refused:
+        FileKeys(keys_file(tmp_path, *lines))
     assert key(1) not in str(refused.value)
-    assert "RESUME_KEYS_FILE" in str(refused.value)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+    with pytest.raises(FileUnusable, match="can't be read: No such file"):
         FileKeys(tmp_path / "keys")
 
 

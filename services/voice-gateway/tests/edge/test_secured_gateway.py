@@ -1,6 +1,7 @@
 """TLS, keys and status pages of a gateway on real ports."""
 
 import asyncio
+import base64
 import json
 import socket
 import ssl
@@ -333,6 +334,36 @@ def page(edge: Edge, path: str) -> tuple[int, dict[str, Any]]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.load(error)
+
+
+def resume_key(name: str, byte: int) -> bytes:
+    return name.encode() + b":" + base64.b64encode(bytes([byte]) * 32) + b"\n"
+
+
+async def test_an_edit_of_the_resume_keys_is_seen_without_a_call_and_a_bad_one_is_told(tmp_path: Path) -> None:
+    secret = Mounted(tmp_path, {"keys": resume_key("old", 1)})
+    async with served(environ={"RESUME_KEYS_FILE": secret.path("keys")}) as edge:
+        secret.swap({"keys": resume_key("old", 1) + resume_key("new", 2)})
+        with capture_logs() as logs:
+            edge.gateway.look()
+        assert edge.metric("credential_reloads_total", what="resume_keys", result="applied") == 1
+        assert [(line["sealing"], line["opening"]) for line in logs if line["event"] == "resume_keys"] == [
+            ("old", ["new", "old"])
+        ]
+        secret.swap({"keys": b"new:short"})
+        edge.gateway.look()
+        assert edge.metric("credential_reloads_total", what="resume_keys", result="refused") == 1
+        _, status = await asyncio.to_thread(page, edge, "/status")
+        (problem,) = status["credentials"]["resume_keys"]["refusal"]["problems"]
+        assert problem.startswith(f"Line 1 of {tmp_path}/keys is no key; allowed is ID:KEY")
+        assert "short" not in problem
+
+
+async def test_a_gateway_does_not_start_with_resume_keys_that_are_none(tmp_path: Path) -> None:
+    secret = Mounted(tmp_path, {"keys": b"# none yet"})
+    with pytest.raises(SettingsError, match=r"^RESUME_KEYS_FILE: .*/keys holds no key; allowed are lines ID:KEY\.$"):
+        async with served(environ={"RESUME_KEYS_FILE": secret.path("keys")}):
+            pass
 
 
 async def test_the_status_page_tells_what_is_in_force(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import re
 import secrets
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -26,8 +26,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from servicekit.logs import get_logger
-from servicekit.settings import SettingsError
+from voice_gateway.adapters.followed_files import FileUnusable, FollowedFiles
 from voice_gateway.application.ports import UnsealedCheckpoint
 from voice_gateway.domain.checkpoint import CallCheckpoint, checkpoint_in, document_of, trimmed
 from voice_gateway.domain.codec import MalformedDataError
@@ -51,12 +50,7 @@ COMPRESSION = 1
 CLOCK_SKEW_S = 60.0
 """Clocks of two nodes may differ so much."""
 
-POLL_S = 1.0
-"""How often the file of keys is looked at."""
-
 KEY_ID = re.compile(r"[A-Za-z0-9_.-]{1,32}")
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,55 +74,22 @@ class ProcessKeys:
 
 
 class FileKeys:
-    """Keys in a file, such as a mounted Secret. It is looked at once in `POLL_S` when keys are asked for; a bad edit is
-    logged, and the last good keys stay.
-    """
+    """Keys in a file, such as a mounted Secret. Raises FileUnusable when made of one that can't be used."""
 
-    def __init__(self, path: Path, *, now_s: Callable[[], float] = time.monotonic) -> None:
-        """Raises SettingsError where the file cannot be used."""
-        self._path = path
-        self._now_s = now_s
-        self._seen, self._keys = _stamp(path), read_keys(path)
-        self._next_look_s = now_s() + POLL_S
+    def __init__(self, path: Path, *, on_change: Callable[[str], None] = lambda _result: None) -> None:
+        self.files = FollowedFiles("resume_keys", (path,), lambda contents: _keys(contents, path), on_change=on_change)
 
     def current(self) -> SealKeys:
         """The newest good ones."""
-        now_s = self._now_s()
-        if now_s >= self._next_look_s:
-            self._next_look_s = now_s + POLL_S
-            stamp = _stamp(self._path)
-            if stamp is not None and stamp != self._seen:
-                self._seen = stamp
-                self._reload()
-        return self._keys
-
-    def _reload(self) -> None:
-        try:
-            self._keys = read_keys(self._path)
-        except SettingsError as error:
-            log.error("resume_keys_refused", problems=list(error.problems), kept=self._keys.sealing_id)
-        else:
-            log.info("resume_keys_read", sealing=self._keys.sealing_id, keys=sorted(self._keys.keys))
+        return self.files.value
 
 
-def _stamp(path: Path) -> tuple[str, int, int] | None:
-    """What differs once the file has changed: a Secret's files change by a link."""
+def _keys(contents: Sequence[bytes], path: Path) -> SealKeys:
+    """Keys in lines `id:base64 of 32 bytes`; empty lines and those that begin with "#" are comments."""
     try:
-        found = path.stat()
-        return str(path.resolve()), found.st_mtime_ns, found.st_ino
-    except OSError:
-        return None
-
-
-def read_keys(path: Path) -> SealKeys:
-    """Keys in lines `id:base64 of 32 bytes`; empty lines and those that begin with "#" are comments. Raises
-    SettingsError, which says nothing of what is in the file.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SettingsError([f"RESUME_KEYS_FILE {path} cannot be read: {why}."]) from error
+        lines = contents[0].decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise FileUnusable(f"{path} is not UTF-8.") from error
     keys: dict[str, bytes] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -137,10 +98,10 @@ def read_keys(path: Path) -> SealKeys:
         key = _decoded(encoded.strip())
         if not KEY_ID.fullmatch(name) or len(key) != KEY_BYTES or name in keys:
             allowed = "ID:KEY, with an id of its own of at most 32 letters, digits or ._-, and base64 of 32 bytes"
-            raise SettingsError([f"Line {number} of RESUME_KEYS_FILE {path} is no key; allowed is {allowed}."])
+            raise FileUnusable(f"Line {number} of {path} is no key; allowed is {allowed}.")
         keys[name] = key
     if not keys:
-        raise SettingsError([f"RESUME_KEYS_FILE {path} holds no key; allowed are lines ID:KEY."])
+        raise FileUnusable(f"{path} holds no key; allowed are lines ID:KEY.")
     return SealKeys(next(iter(keys)), keys)
 
 
