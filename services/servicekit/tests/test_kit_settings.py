@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from servicekit.settings import SettingsError, describe, load_settings, split_address
+from servicekit.settings import SettingsError, describe, load_settings, read_keys, split_address
 
 
 class Asr(BaseModel):
@@ -133,6 +133,12 @@ def test_a_broken_file_is_one_sentence(content: str | None, sentence: str, tmp_p
         file.write_text(content)
     (said,) = problems(file)
     assert said.startswith(f"{file} {sentence}")
+
+
+def test_a_file_of_a_folder_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "LLM_MODEL").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"/LLM_MODEL is not UTF-8\.$"):
+        read_keys(tmp_path)
 
 
 def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:

@@ -97,18 +97,12 @@ def load_settings(cls: type[S], *, file: Path | None, environ: Mapping[str, str]
 
 def read_keys(source: Path) -> dict[str, Any]:
     """Keys and raw values of a YAML file, or of a directory with one file per key. Raises `SettingsError`."""
+    if source.is_dir():
+        return _read_folder(source)
+    text = _read_text(source)
     try:
-        if source.is_dir():
-            # "..data" and its like are how a mounted ConfigMap changes all its files at once.
-            return {
-                entry.name: entry.read_text(encoding="utf-8").removesuffix("\n")
-                for entry in sorted(source.iterdir())
-                if not entry.name.startswith(".") and entry.is_file()
-            }
-        content = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError([f"{source} can't be read: {error.strerror}."]) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark is not None else ""
         raise SettingsError([f"{source} is not valid YAML{where}."]) from error
@@ -117,6 +111,29 @@ def read_keys(source: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SettingsError([f"{source} holds no keys; allowed is one KEY: value to a line."])
     return {str(key): value for key, value in content.items() if value is not None}
+
+
+def _read_folder(folder: Path) -> dict[str, Any]:
+    """A mounted ConfigMap changes all its files at once, by pointing "..data" elsewhere. It is followed once, so that
+    all keys are of one revision.
+    """
+    try:
+        data = folder / "..data"
+        if data.is_symlink():
+            folder = folder / data.readlink()
+        files = sorted(file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file())
+    except OSError as error:
+        raise SettingsError([f"{folder} can't be read: {error.strerror}."]) from error
+    return {file.name: _read_text(file).removesuffix("\n") for file in files}
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError([f"{file} can't be read: {error.strerror}."]) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError([f"{file} is not UTF-8."]) from error
 
 
 def describe(cls: type[BaseSettings]) -> list[SettingDoc]:

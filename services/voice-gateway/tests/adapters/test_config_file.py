@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from gateway_mount import Mounted
 
+from servicekit.settings import SettingsError
 from voice_gateway.adapters.config_file import POLL_S, FileConfigSource, StaticConfigSource
 from voice_gateway.application.config import CallConfig
 from voice_gateway.settings import load, to_call_config
@@ -135,6 +136,42 @@ def test_an_edit_during_the_start_is_taken(tmp_path: Path) -> None:
     assert source.current().llm.temperature == 0.2
     source.catch_up()
     assert mounted.results == ["applied"]
+
+
+def test_one_revision_is_read_even_while_another_comes(tmp_path: Path) -> None:
+    """The links to single files lead to the next revision from one moment to the other; what "..data" led to does not."""
+    mounted = Followed(tmp_path, LLM_TEMPERATURE="0.7", LLM_MODEL="a")
+    mounted.edit(LLM_TEMPERATURE="0.2", LLM_MODEL="b")
+    (tmp_path / "LLM_MODEL").unlink()
+    (tmp_path / "LLM_MODEL").write_text("c")
+    taken = mounted.later()
+    assert (taken.llm.temperature, taken.llm.model) == (0.2, "b")
+
+
+def test_a_revision_that_goes_while_it_is_read_is_no_refusal(tmp_path: Path) -> None:
+    """The kubelet deletes a revision as soon as the next one is there."""
+    mounted = Followed(tmp_path, LLM_MODEL="a")
+    results: list[str] = []
+
+    def load_late() -> CallConfig:
+        if not results and mounted.loads < 2:
+            mounted.loads = 2
+            mounted.edit(LLM_MODEL="c")
+            raise SettingsError(["LLM_MODEL can't be read: No such file or directory."])
+        return mounted.load()
+
+    source = FileConfigSource(
+        tmp_path, load_late, initial=mounted.load(), on_reload=results.append, now_s=lambda: mounted.now_s
+    )
+    mounted.loads = 0
+    mounted.edit(LLM_MODEL="b")
+    mounted.now_s += POLL_S
+    source.current()
+    assert results == []
+    assert source.history.refusal is None
+    mounted.now_s += POLL_S
+    assert source.current().llm.model == "c"
+    assert results == ["applied"]
 
 
 def test_what_became_of_edits_is_kept(tmp_path: Path) -> None:

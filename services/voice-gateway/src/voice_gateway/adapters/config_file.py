@@ -100,6 +100,8 @@ class FileConfigSource:
         try:
             config = self._load()
         except SettingsError as error:
+            if _identity(self._source) != self._seen:
+                return  # it changed while it was read, and the next look reads it again
             log.error("config_refused", problems=list(error.problems), kept_revision=self._config.revision)
             history.refusal, history.refused = Refusal(time.time(), error.problems), True
             self._on_reload("refused")
