@@ -87,6 +87,16 @@ async def test_a_missing_token_and_a_missing_server_are_told(tmp_path: Path) -> 
         await api.annotate({"a": "b"})
 
 
+@pytest.mark.parametrize("token", [b"\xff\xfe", b"one\r\nHost: another"])
+async def test_a_token_that_no_request_can_carry_is_told_and_not_shown(token: bytes, tmp_path: Path) -> None:
+    """Anything else than RequestFailed would end the reports for good."""
+    async with api_server(tmp_path) as server:
+        (server.account / "token").write_bytes(token)
+        with pytest.raises(RequestFailed, match=r"^no answer: \w+Error$"):
+            await client(server).annotate({"a": "b"})
+        assert server.asked == 0
+
+
 async def test_a_server_that_does_not_answer_is_left(tmp_path: Path) -> None:
     async with api_server(tmp_path) as server:
         server.slow = asyncio.Event()

@@ -102,7 +102,7 @@ class KubernetesApi:
                     status = response.status
         except TimeoutError as error:
             raise RequestFailed(f"no answer within {self._timeout_s:g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a token that no header can carry
             raise RequestFailed(f"no answer: {type(error).__name__}") from error
         if not 200 <= status < 300:
             raise RequestFailed(f"HTTP {status}", status=status)
