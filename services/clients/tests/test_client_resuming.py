@@ -265,6 +265,35 @@ def test_a_hand_over_opens_the_new_connection_before_it_leaves_the_old_one() -> 
     run()
 
 
+def test_what_is_wished_while_a_call_is_handed_over_is_told_to_the_next_gateway_once() -> None:
+    """The one that sent it away listens no more, and the connection to it still stands."""
+
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(("a:1", "b:1"))
+        async with calling(network) as caller:
+            old = caller.line
+            old.checkpoint(b"t", 0)
+            await settle()
+            network.script = [UNCONNECTABLE]
+            old.goes_away(b"moved")
+            await settle()
+            told = len(old.sent)
+            await caller.call.press("5")
+            await caller.call.speak("hello")
+            await caller.call.send_text("a typed turn")
+            assert len(old.sent) == told
+            await settle(1.0)
+            wished = [item.WhichOneof("content") for item in caller.line.sent]
+            assert wished == ["dtmf", "speak", "text_input"]
+            network.script = []
+            caller.line.dies()
+            await settle(1.0)
+            assert [item.WhichOneof("content") for item in caller.line.sent] == ["text_input"]
+
+    run()
+
+
 def test_full_gateways_are_passed_over() -> None:
     @virtual
     async def run() -> None:

@@ -293,6 +293,8 @@ class ResumingCall(Requests):
 
     async def _request(self, message: pb.ClientMessage, repeat: Repeat) -> None:
         line = await self._sending_line()
+        if self._loss is not None:  # handed over: the gateway that said so listens no more
+            line = None
         if self.keeps:
             self._memory.wishes.made(message, repeat, handed=line is not None, text=message.text_input)
         if line is None:

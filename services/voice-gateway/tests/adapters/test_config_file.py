@@ -139,7 +139,7 @@ def test_an_edit_during_the_start_is_taken(tmp_path: Path) -> None:
 
 
 def test_one_revision_is_read_even_while_another_comes(tmp_path: Path) -> None:
-    """The links to single files lead to the next revision from one moment to the other; what "..data" led to does not."""
+    """Links to single files lead to the next revision from one moment to the other; what "..data" led to does not."""
     mounted = Followed(tmp_path, LLM_TEMPERATURE="0.7", LLM_MODEL="a")
     mounted.edit(LLM_TEMPERATURE="0.2", LLM_MODEL="b")
     (tmp_path / "LLM_MODEL").unlink()
