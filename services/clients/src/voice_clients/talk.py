@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from voice_clients.caller import CallConfig
+from voice_clients.calling_again import CallingAgain
 from voice_clients.channel import Security
 from voice_clients.controls import Controls, parse_command
 from voice_clients.conversation import Conversation, State
@@ -31,7 +32,6 @@ from voice_clients.events import (
 from voice_clients.keyboard import Digit, Key, Keyboard, Line
 from voice_clients.listener import deliver
 from voice_clients.resuming import ResumeOptions, ResumingCall, connect_resuming
-from voice_clients.resumption import RESUME_REFUSED
 from voice_clients.sound import (
     SILENT_DB,
     Device,
@@ -48,13 +48,11 @@ from voice_clients.webrtc_audio import EchoCancellation, make_cleaner
 
 ACK_EVERY_S = 0.15
 LEVEL_EVERY_S = 0.1
-RECONNECT_AFTER_S = (1.0, 2.0, 4.0, 8.0, 8.0)
 DEAD_BLOCKS = 150  # 3 s of exact zeros: a live microphone always hisses
 DEAD_MICROPHONE = (
     "The microphone delivers nothing but exact silence. Is it muted? On macOS, allow your terminal under System "
     "Settings, Privacy & Security, Microphone, and start it again."
 )
-STEADY_S = 10.0  # a call that lasted so long starts the counting of attempts over
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +176,7 @@ class Talk:
 
     async def _calls(self, config: CallConfig) -> None:
         """Call, and call again when the gateway went away."""
-        attempt, reached_once = 0, False
+        again, reached_once = CallingAgain(), False
         while True:
             begun_s = time.monotonic()
             try:
@@ -193,15 +191,12 @@ class Talk:
                     return
             except* CallError as group:
                 error = _first(group)
-            if error.reason == RESUME_REFUSED:
+            wait_s = again.wait_s(error, lasted_s=time.monotonic() - begun_s)
+            if wait_s is None or not reached_once:
+                raise error
+            if wait_s == 0:
                 self._view.note(f"{error} The conversation begins anew.")
                 continue
-            if not error.retryable or not reached_once or attempt >= len(RECONNECT_AFTER_S):
-                raise error
-            if time.monotonic() - begun_s > STEADY_S:
-                attempt = 0
-            wait_s = RECONNECT_AFTER_S[attempt]
-            attempt += 1
             self._view.note(f"{error} Calling again in {wait_s:g} s; Ctrl-C ends.")
             await self._wait_or_stop(wait_s)
 
