@@ -334,6 +334,27 @@ async def test_check_tells_how_the_backends_are(tmp_path: Path) -> None:
     assert bad.out.splitlines()[-2:] == ["tts offers: English-US.Male-1", "not ready for calls"]
 
 
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\x08"
+
+
+async def test_what_a_gateway_says_is_no_command_to_the_terminal(tmp_path: Path) -> None:
+    gateway = FakeGateway()
+    gateway.script.answer = f"It is{ESCAPES} noon."
+    gateway.script.transcript = f"what{ESCAPES} time"
+    gateway.script.backend_model = f"[/red] a[bold]{ESCAPES}"
+    async with serving(gateway) as target:
+        said = await run_voice(tmp_path, "say", str(write_question(tmp_path)), "--target", target)
+        checked = await run_voice(tmp_path, "check", "--target", target)
+        gateway.script.refuse = grpc.StatusCode.INVALID_ARGUMENT
+        gateway.script.refuse_text = f"no{ESCAPES}"
+        refused = await run_voice(tmp_path, "say", str(write_question(tmp_path)), "--target", target)
+    assert (said.status, checked.status, refused.status) == (0, 0, 1)
+    for shown in (said.out, checked.out, refused.err):
+        assert not set(shown) & set("\x1b\x07\x08\x9b")
+    assert "assistant: It is" in said.out
+    assert "[/red] a[bold]" in checked.out
+
+
 async def test_check_tells_a_gateway_that_does_not_serve(tmp_path: Path) -> None:
     gateway = FakeGateway()
     gateway.script.serving = False

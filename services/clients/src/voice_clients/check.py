@@ -9,10 +9,12 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from voice_clients.caller import CONNECT_TIMEOUT_S
 from voice_clients.channel import Security, addresses_of, open_channel, until_connected
 from voice_clients.errors import CallError, GatewayUnreachableError, NotAGatewayError, from_rpc_error
+from voice_clients.plain_text import plain
 from voice_contracts import voice_workflow_pb2 as pb
 from voice_contracts import voice_workflow_pb2_grpc as pb_grpc
 
@@ -71,7 +73,14 @@ async def look(target: str, security: Security) -> CheckResult:
                 raise failure from error
             return CheckResult(target, connect_ms, health, backends_error=str(failure))
     backends = tuple(
-        Backend(item.kind, item.configured, item.ok, item.detail, item.latency_ms, tuple(item.available))
+        Backend(
+            plain(item.kind),
+            plain(item.configured),
+            item.ok,
+            plain(item.detail),
+            item.latency_ms,
+            tuple(plain(name) for name in item.available),
+        )
         for item in response.backends
     )
     return CheckResult(target, connect_ms, health, backends)
@@ -143,10 +152,10 @@ def _tell(result: CheckResult) -> None:
         for heading in ("backend", "configured", "state", "latency", "detail"):
             table.add_column(heading)
         for item in result.backends:
-            state = "[green]ok[/green]" if item.ok else "[red]failed[/red]"
-            table.add_row(
-                item.kind, item.configured or "(its default)", state, f"{item.latency_ms:.0f} ms", item.detail
-            )
+            state = Text("ok", style="green") if item.ok else Text("failed", style="red")
+            told = (item.kind, item.configured or "(its default)", state, f"{item.latency_ms:.0f} ms", item.detail)
+            # In a plain string, what stands between brackets would be taken for markup.
+            table.add_row(*(each if isinstance(each, Text) else Text(each) for each in told))
         console.print(table)
         for item in result.backends:
             if not item.ok and item.available:

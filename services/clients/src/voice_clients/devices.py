@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from voice_clients.errors import BadInputError
 from voice_clients.sound import Device, list_devices
@@ -29,7 +30,8 @@ def show_devices(*, as_json: bool) -> int:
         table.add_column(heading)
     for item in devices:
         channels = (str(item.inputs or "-"), str(item.outputs or "-"))
-        table.add_row(str(item.number), item.name, *channels, f"{item.default_rate_hz} Hz", _default(item), item.host)
+        row = (str(item.number), item.name, *channels, f"{item.default_rate_hz} Hz", _default(item), item.host)
+        table.add_row(*map(Text, row))  # what stands between brackets in a name is no markup
     console.print(table)
     console.print("`voice talk --input NUMBER --output NUMBER` chooses; a part of the name does too.", style="dim")
     return 0

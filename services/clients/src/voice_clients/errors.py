@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+from voice_clients.plain_text import plain
+
 _STATUS_DETAILS_KEY = "grpc-status-details-bin"  # where gRPC carries google.rpc.Status
 
 
@@ -106,7 +108,7 @@ def read_refusal(trailing: Sequence[tuple[str, str | bytes]] | None) -> Refusal:
 
 
 def _sentence(text: str) -> str:
-    text = " ".join(text.split())
+    text = " ".join(plain(text).split())
     return text if not text or text.endswith((".", "!", "?")) else text + "."
 
 

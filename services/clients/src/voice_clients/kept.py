@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
+from voice_clients.plain_text import plain
+
 SAMPLE_BYTES = 2
 KEEP_S = 30.0
 """Longer than anybody speaks without a pause; at 16 kHz it is 1 MB."""
@@ -129,7 +131,7 @@ class Unconfirmed(Generic[Message]):
         what was typed.
         """
         if not (handed and repeat is Repeat.ONCE):
-            self._wishes.append(_Wish(repeat, message, handed, " ".join(text.split())))
+            self._wishes.append(_Wish(repeat, message, handed, " ".join(plain(text).split())))
 
     def received(self) -> None:
         """Anything came from the gateway."""

@@ -20,6 +20,7 @@ from voice_clients.events import (
     Stage,
     Transcript,
 )
+from voice_clients.plain_text import plain
 from voice_contracts import voice_workflow_pb2 as pb
 
 INTERIM_MARK = "..."  # interim transcripts end in it; final ones do not
@@ -137,11 +138,11 @@ def read_event(message: pb.ServerMessage, at_ns: int) -> CallEvent | None:
         case "audio_chunk":  # first: it is most of the traffic
             return AnswerAudio(at_ns, turn, message.generation, message.first_sample, message.audio_chunk)
         case "transcript_chunk":
-            text = message.transcript_chunk
+            text = plain(message.transcript_chunk)
             final = not text.endswith(INTERIM_MARK)
             return Transcript(at_ns, turn, message.revision, text.removesuffix(INTERIM_MARK).strip(), final)
         case "llm_response_chunk":
-            return AnswerText(at_ns, turn, message.llm_response_chunk)
+            return AnswerText(at_ns, turn, plain(message.llm_response_chunk))
         case "event":
             return _read_server_event(message.event, turn, at_ns)
         case "session":
@@ -151,12 +152,12 @@ def read_event(message: pb.ServerMessage, at_ns: int) -> CallEvent | None:
             action = PlaybackAction(command.action) if command.action in _ACTIONS else PlaybackAction.UNKNOWN
             return Playback(at_ns, action, message.generation, command.gain_db)
         case "latency":
-            stages = tuple(Stage(item.stage, item.start_ms, item.end_ms) for item in message.latency.stages)
-            return Latency(at_ns, turn, stages, message.latency.endpoint_rule)
+            stages = tuple(Stage(plain(item.stage), item.start_ms, item.end_ms) for item in message.latency.stages)
+            return Latency(at_ns, turn, stages, plain(message.latency.endpoint_rule))
         case "go_away":
             away = message.go_away
             checkpoint = _read_checkpoint(away.checkpoint, turn, at_ns) if away.HasField("checkpoint") else None
-            return GoAway(at_ns, away.reason, away.deadline_ms, checkpoint)
+            return GoAway(at_ns, plain(away.reason), away.deadline_ms, checkpoint)
         case "checkpoint":
             return _read_checkpoint(message.checkpoint, turn, at_ns)
         case "pong":
@@ -171,7 +172,7 @@ _ACTIONS = frozenset(action.value for action in PlaybackAction)
 
 def _read_server_event(event: pb.ServerEvent, turn: int, at_ns: int) -> Event:
     kind = EventKind(event.type) if event.type in _KINDS else EventKind.UNKNOWN
-    return Event(at_ns, turn, kind, event.message, event.reason, event.retryable, event.fatal)
+    return Event(at_ns, turn, kind, plain(event.message), event.reason, event.retryable, event.fatal)
 
 
 def _read_checkpoint(checkpoint: pb.Checkpoint, turn: int, at_ns: int) -> Checkpoint:
@@ -183,7 +184,7 @@ def _read_session(session: pb.SessionStarted, at_ns: int) -> Session:
     controls = (pb.ControlKind.Name(kind) for kind in session.capabilities.controls if kind in known)
     return Session(
         at_ns,
-        session.call_id,
+        plain(session.call_id),
         session.input_sample_rate,
         session.output_sample_rate,
         session.playout_lead_ms,

@@ -54,6 +54,7 @@ class Script:
     greeting: bytes = b""  # s16le at 16 kHz, played as soon as the call begins
     offers_all: bool = False  # hold, keypad, settings of the running call
     backends_ok: bool = True
+    backend_model: str = "llama"
     serving: bool = True
     answer: str = "You said hello. Nice."
     transcript: str = "hello gateway"
@@ -308,11 +309,11 @@ class FakeGateway(pb_grpc.VoiceGatewayServicer):
         request: pb.CheckBackendsRequest,
         context: grpc.aio.ServicerContext[pb.CheckBackendsRequest, pb.CheckBackendsResponse],
     ) -> pb.CheckBackendsResponse:
-        good = self.script.backends_ok
+        good, model = self.script.backends_ok, self.script.backend_model
         return pb.CheckBackendsResponse(
             backends=[
                 pb.BackendStatus(kind="asr", configured="parakeet", ok=True, detail="knows the model", latency_ms=12),
-                pb.BackendStatus(kind="llm", configured="llama", ok=True, detail="answers", latency_ms=40),
+                pb.BackendStatus(kind="llm", configured=model, ok=True, detail="answers", latency_ms=40),
                 pb.BackendStatus(
                     kind="tts",
                     configured="English-US.Female-1",
