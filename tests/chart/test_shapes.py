@@ -217,3 +217,28 @@ def test_extra_labels_and_annotations_reach_every_object() -> None:
         assert item["metadata"]["annotations"]["owner"] == "ops"
         if item["kind"] in WORKLOADS:
             assert pod_of(item)["metadata"]["labels"]["team"] == "voice"
+
+
+def test_labels_annotations_and_selectors_are_text_whatever_set_makes_of_them() -> None:
+    """`--set gateway.nodeSelector.gpu=true` is no text, and an API server takes nothing else."""
+    values = (
+        "extraLabels.tier=5",
+        "extraAnnotations.since=1000000",
+        "gateway.podLabels.canary=false",
+        "gateway.podAnnotations.number=7",
+        "gateway.nodeSelector.gpu=true",
+        "embedded.nodeSelector.gpu=true",
+        "monitoring.dashboards.enabled=true",
+        "monitoring.dashboards.labels.grafana=1",
+        "serviceAccount.annotations.quota=3",
+    )
+    for item in objects(*shape("embedded"), *(word for value in values for word in ("--set", value))):
+        meta = item["metadata"]
+        found = [meta["labels"], meta.get("annotations", {})]
+        assert meta["labels"]["tier"] == "5"
+        assert meta["annotations"]["since"] == "1000000"
+        if item["kind"] in WORKLOADS:
+            pod = pod_of(item)
+            found += [pod["metadata"]["labels"], pod["metadata"].get("annotations", {}), pod["spec"]["nodeSelector"]]
+        for mapping in found:
+            assert all(isinstance(value, str) for value in mapping.values()), mapping

@@ -20,7 +20,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/name: {{ .app }}
 app.kubernetes.io/part-of: voice-workflow
 {{- with .root.Values.extraLabels }}
-{{ toYaml . }}
+{{ include "voice.strings" . }}
 {{- end }}
 {{- end }}
 
@@ -34,13 +34,11 @@ labels:
   app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
   helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
   {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
+  {{- include "voice.strings" . | nindent 2 }}
   {{- end }}
 {{- with merge (dict) (default (dict) .annotations) .root.Values.extraAnnotations }}
 annotations:
-  {{- range $key, $value := . }}
-  {{ $key }}: {{ $value | toString | quote }}
-  {{- end }}
+  {{- include "voice.strings" . | nindent 2 }}
 {{- end }}
 {{- end }}
 
@@ -61,6 +59,13 @@ annotations:
 {{- else -}}
 {{- . | toString -}}
 {{- end -}}
+{{- end }}
+
+{{/* Labels, annotations or a selector: Kubernetes takes text only, and --set makes true and 5 of what was meant as such. */}}
+{{- define "voice.strings" -}}
+{{- $texts := dict -}}
+{{- range $key, $value := . }}{{ $_ := set $texts $key (include "voice.text" $value) }}{{ end -}}
+{{- toYaml $texts -}}
 {{- end }}
 
 {{/* The namespace's "restricted" level asks for all of these. */}}
@@ -86,7 +91,7 @@ capabilities:
 {{- define "voice.placement" -}}
 {{- with .nodeSelector }}
 nodeSelector:
-  {{- toYaml . | nindent 2 }}
+  {{- include "voice.strings" . | nindent 2 }}
 {{- end }}
 {{- with .tolerations }}
 tolerations:
