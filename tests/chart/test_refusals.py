@@ -131,6 +131,10 @@ TYPOS: list[tuple[dict[str, Any], str]] = [
     ({"tls.enabled": "false"}, "enabled"),
     ({"auth.mode": "password"}, "mode"),
     ({"auth.apiKeys.app": "short"}, "apiKeys"),
+    ({"auth.apiKeys.app": "sixteen or more, with blanks"}, "apiKeys"),
+    ({"auth": {"apiKeys": {"team:app": "0123456789abcdef"}}}, "team:app"),
+    ({"config.llm.model": ""}, "model"),
+    ({"config.asr.language": ""}, "language"),
     ({"autoscaling.type": "vpa"}, "type"),
     ({"embedded.speechWorkers.enabled": True}, "speechWorkers"),
 ]

@@ -124,6 +124,12 @@ priorityClassName: {{ . }}
 {{- .Values.auth.mode | default "off" -}}
 {{- end }}
 
+{{/* What a caller shows: in the environment, where no list of processes has it. */}}
+{{- define "voice.callerSecret" -}}
+{{- $mode := include "voice.authMode" . -}}
+{{- if eq $mode "api_key" }}VOICE_API_KEY=... {{ else if eq $mode "jwt" }}VOICE_TOKEN=... {{ end -}}
+{{- end }}
+
 {{- define "voice.authSecret" -}}
 {{- default (printf "%s-auth" (include "voice.release" .)) .Values.auth.existingSecret -}}
 {{- end }}
