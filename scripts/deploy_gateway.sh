@@ -148,6 +148,10 @@ keep_live() {
   say "the live values win, and become values of the release. To have them in a file of yours: $(cat "$TEMPORARY/kept.json")"
 }
 
+tell_refusal() {
+  die "helm ended with an error; see above. What it has done: helm -n $NAMESPACE history $RELEASE. If another operation is in progress, one was cut" \
+    "off before: helm -n $NAMESPACE rollback $RELEASE, or for a first one helm -n $NAMESPACE uninstall $RELEASE; then run this again."
+}
 tell_failure() {
   "${KUBECTL[@]}" get pods -l "app.kubernetes.io/instance=$RELEASE" -o wide >&2 || true
   die "the pods are not ready. Why: kubectl -n $NAMESPACE describe pod -l $SELECTOR; kubectl -n $NAMESPACE logs -l $SELECTOR --tail=30. Back: helm -n $NAMESPACE rollback $RELEASE"
@@ -166,7 +170,7 @@ else
   weigh_drift
   [ "$(live_version)" = "$seen_version" ] || die "$CONFIG_MAP was edited while this ran: run it again."
 fi
-change "${HELM[@]}" upgrade --install "$RELEASE" "$CHART" "$reuse" ${values[@]+"${values[@]}"} ${kept[@]+"${kept[@]}"} || tell_failure
+change "${HELM[@]}" upgrade --install "$RELEASE" "$CHART" "$reuse" ${values[@]+"${values[@]}"} ${kept[@]+"${kept[@]}"} || tell_refusal
 if [ -z "$DRY_RUN" ]; then
   for workload in $("${KUBECTL[@]}" get deployments -l "app.kubernetes.io/instance=$RELEASE" -o name); do
     "${KUBECTL[@]}" rollout status "$workload" --timeout="${minutes}m" || tell_failure

@@ -58,13 +58,13 @@ download_chart() {
   make_temporary
   chart=$TEMPORARY/riva-api-$version.tgz
   if [ -n "$DRY_RUN" ]; then
-    change_with "user and key" curl --config - --fail --location --silent --show-error --output "$chart" "$url" </dev/null
+    change_with "user and key" curl --config - --fail --location --silent --show-error --connect-timeout 20 --max-time 300 --output "$chart" "$url" </dev/null
     return
   fi
   read_ngc_key
   # shellcheck disable=SC2016  # $oauthtoken is the user's name there, as it stands
   printf 'user = "$oauthtoken:%s"\n' "$KEY" |
-    change_with "user and key" curl --config - --fail --location --silent --show-error --output "$chart" "$url" ||
+    change_with "user and key" curl --config - --fail --location --silent --show-error --connect-timeout 20 --max-time 300 --output "$chart" "$url" ||
     die "the chart could not be fetched from $url: is the key one for NVIDIA's catalogue (NGC), and does the version exist? A chart at hand: --chart PATH."
 }
 
@@ -125,5 +125,6 @@ fi
 [ -n "$chart" ] || download_chart
 with_our_names <"$ROOT/k8s/infra/riva-values.yaml" |
   change_with "riva-values.yaml" "${HELM[@]}" upgrade --install "$RELEASE" "$chart" --values - ${values[@]+"${values[@]}"} \
-    --post-renderer "$here/lib/without_secrets.sh"
+    --post-renderer "$here/lib/without_secrets.sh" ||
+  die "helm ended with an error; see above. The secrets are made: run this again once it is mended. What helm has done: helm -n $NAMESPACE history $RELEASE"
 if [ "$wait_minutes" -gt 0 ] && [ -z "$DRY_RUN" ]; then wait_for_triton; else say "not waiting; watch: kubectl --context $CONTEXT -n $NAMESPACE get pods -w"; fi

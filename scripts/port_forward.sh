@@ -33,10 +33,11 @@ done
 for number in "$port" "$remote"; do
   is_whole "$number" && [ "$number" -le 65535 ] && [ "$number" -gt 0 ] || usage_error "$number is not a port: 1 to 65535."
 done
-case $address in
-  127.* | localhost | ::1) ;;
-  *) say "WARNING: $address is not loopback. Whoever reaches this machine there can call the gateway, unencrypted unless it speaks TLS itself, and unasked unless AUTH_MODE is set. Safer: leave the address out, and use ssh -L." ;;
-esac
+# kubectl takes several, with commas: one that is not loopback is enough.
+outside=$(printf '%s\n' "$address" | tr ',' '\n' | grep -vE '^(127\.[0-9.]+|localhost|::1)$' | paste -sd , -) || true
+if [ -n "$outside" ]; then
+  say "WARNING: $outside is not loopback. Whoever reaches this machine there can call the gateway, unencrypted unless it speaks TLS itself, and unasked unless AUTH_MODE is set. Safer: leave the address out, and use ssh -L."
+fi
 
 forward=
 # All that runs in the background: a signal may come before the number of the newest is noted. SIGKILL, because a shell that has just
@@ -54,7 +55,9 @@ trap 'exit 143' TERM HUP
 
 choose_context
 if [ -n "$DRY_RUN" ]; then
-  shown "${KUBECTL[@]}" port-forward --address "$address" "pod/$(pick_pod)" "$port:$remote"
+  pod=$(pick_pod)
+  [ -n "$pod" ] || say "no pod of the gateway is ready now; it would wait for one"
+  shown "${KUBECTL[@]}" port-forward --address "$address" "pod/${pod:-POD}" "$port:$remote"
   exit 0
 fi
 

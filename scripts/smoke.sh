@@ -92,7 +92,9 @@ if [ -z "$address" ]; then
   choose_context
   if [ -n "$DRY_RUN" ]; then
     address=127.0.0.1:PORT
-    shown "${KUBECTL[@]}" port-forward --address 127.0.0.1 "pod/$(pick_pod)" :50051
+    pod=$(pick_pod)
+    [ -n "$pod" ] || say "no pod of the gateway is ready now"
+    shown "${KUBECTL[@]}" port-forward --address 127.0.0.1 "pod/${pod:-POD}" :50051
   else
     open_forward
   fi

@@ -180,6 +180,17 @@ def test_pods_that_do_not_come_up_are_told_with_the_way_back(cluster: ScriptClus
     assert "helm -n voice-workflow rollback voice-gateway" in done.err
 
 
+def test_where_helm_fails_no_pod_is_blamed_and_the_way_on_is_told(cluster: ScriptCluster) -> None:
+    cluster.set(helm_fails=True)
+    done = deploy(cluster)
+    assert done.status == 1
+    assert "UPGRADE FAILED" in done.err
+    assert "pods are not ready" not in done.err
+    assert "helm -n voice-workflow rollback voice-gateway" in done.err
+    assert "helm -n voice-workflow uninstall voice-gateway" in done.err
+    assert [call.verb for call in cluster.calls("kubectl") if call.verb == "rollout"] == []
+
+
 def test_a_values_file_that_is_not_there_is_told(cluster: ScriptCluster) -> None:
     done = deploy(cluster, "--values", "nowhere.yaml")
     assert done.status == 1

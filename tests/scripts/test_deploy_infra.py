@@ -249,6 +249,7 @@ def test_the_chart_is_fetched_with_the_key_on_standard_input(cluster: ScriptClus
     argv = (cluster.folder / "curl-argv").read_text()
     assert "https://helm.ngc.nvidia.com/nvidia/riva/charts/riva-api-2.18.0.tgz" in argv
     assert KEY not in argv
+    assert "--max-time\n300\n" in argv, "it does not wait for ever"
     assert [name for name in cluster.left_files() if not name.startswith("curl-")] == []
 
 
@@ -258,6 +259,14 @@ def test_a_chart_that_cannot_be_fetched_is_told(cluster: ScriptCluster) -> None:
     assert done.status == 1
     assert "the chart could not be fetched" in done.err
     assert [call for call in cluster.calls("helm") if call.verb == "upgrade"] == []
+
+
+def test_where_helm_fails_it_says_how_to_go_on(cluster: ScriptCluster, chart: str) -> None:
+    cluster.set(helm_fails=True)
+    done = cluster.run("deploy_riva.sh", "--context", "test", "--chart", chart, NGC_API_KEY=KEY)
+    assert done.status == 1
+    assert "The secrets are made: run this again once it is mended" in done.err
+    assert "helm -n voice-workflow history riva-api" in done.err
 
 
 def test_secrets_of_ours_are_taken_out_of_what_the_chart_renders(cluster: ScriptCluster) -> None:

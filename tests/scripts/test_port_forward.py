@@ -100,12 +100,24 @@ def test_it_listens_on_loopback_and_ends_by_a_signal(real_time: ScriptCluster) -
     assert "WARNING" not in "".join(forward.lines)
 
 
-def test_another_address_is_warned_of(real_time: ScriptCluster) -> None:
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1,0.0.0.0", "127.evil.test"])
+def test_another_address_is_warned_of(real_time: ScriptCluster, address: str) -> None:
     real_time.set(pods=ONE)
-    with forwarding(real_time, "--address", "0.0.0.0") as forward:
+    with forwarding(real_time, "--address", address) as forward:
         forward.until("Forwarding from")
         assert forward.end(signal.SIGTERM) == 143
-    assert "WARNING: 0.0.0.0 is not loopback" in "".join(forward.lines)
+    assert f"WARNING: {address.rpartition(',')[2]} is not loopback" in "".join(forward.lines)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost,::1,127.0.0.2"])
+def test_a_dry_run_forwards_nothing_and_says_so_without_a_pod(cluster: ScriptCluster, address: str) -> None:
+    words = ("--context", "test", "--address", address, "--dry-run")
+    done = cluster.run("port_forward.sh", *words)
+    assert "pod/POD 50051:50051" in done.out
+    assert "no pod of the gateway is ready now; it would wait for one" in done.err
+    assert "WARNING" not in done.err
+    cluster.set(pods=ONE)
+    assert "pod/gw-a 50051:50051" in cluster.run("port_forward.sh", *words).out
 
 
 def test_it_moves_to_another_pod_when_its_own_is_gone(real_time: ScriptCluster) -> None:
