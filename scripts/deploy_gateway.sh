@@ -175,5 +175,6 @@ if [ -z "$DRY_RUN" ]; then
   for workload in $("${KUBECTL[@]}" get deployments -l "app.kubernetes.io/instance=$RELEASE" -o name); do
     "${KUBECTL[@]}" rollout status "$workload" --timeout="${minutes}m" || tell_failure
   done
-  say "done. To reach it from here: scripts/port_forward.sh --context $CONTEXT${NAMESPACE:+ --namespace $NAMESPACE}; to try it: scripts/smoke.sh"
+  there="--context $CONTEXT --namespace $NAMESPACE"
+  say "done. To reach it from here: scripts/port_forward.sh $there; to try it: scripts/smoke.sh $there"
 fi
