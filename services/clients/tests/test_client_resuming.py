@@ -4,7 +4,7 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from client_fake_network import DOWN, FROZEN, UNCONNECTABLE, FakeLine, FakeNetwork, refused_resume
+from client_fake_network import DOWN, FROZEN, STUCK, UNCONNECTABLE, FakeLine, FakeNetwork, refused_resume
 from client_resuming_calls import CHUNK, RATE, Caller, calling, check_audio, samples, settle, virtual
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -290,6 +290,24 @@ def test_what_is_wished_while_a_call_is_handed_over_is_told_to_the_next_gateway_
             caller.line.dies()
             await settle(1.0)
             assert [item.WhichOneof("content") for item in caller.line.sent] == ["text_input"]
+
+    run()
+
+
+def test_a_gateway_that_takes_no_config_is_left() -> None:
+    """A large checkpoint does not fit into what HTTP/2 takes unread: the first message of all may wait."""
+
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(("a:1", "b:1"))
+        async with calling(network) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            network.script = [STUCK]
+            caller.line.dies()
+            await settle(3.0)
+            (resumed,) = caller.of(Resumed)
+            assert (resumed.address, resumed.attempts) == ("a:1", 2)
 
     run()
 

@@ -101,7 +101,7 @@ def read_refusal(trailing: Sequence[tuple[str, str | bytes]] | None) -> Refusal:
         for detail in status.details:
             info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
             if detail.Unpack(info):
-                reason = str(info.reason)
+                reason = plain(info.reason)
             elif detail.Unpack(retry):
                 retry_after_ms = retry.retry_delay.ToMilliseconds()
     return Refusal(reason, retry_after_ms)

@@ -479,7 +479,10 @@ class ResumingCall(Requests):
         request = self._memory.request(cause, round(asyncio.get_running_loop().time() * 1e9))
         config = replace(self.config, resume=request)
         try:
-            connection = await self._network.dial(address, config, connect_s, first=False)
+            async with asyncio.timeout(connect_s + SILENT_AFTER_S):  # the config is sent too
+                connection = await self._network.dial(address, config, connect_s, first=False)
+        except TimeoutError:
+            return ConnectionLostError(f"The gateway at {address.target} takes nothing.", retryable=True)
         except CallError as error:
             return error
         line, session = _Line(connection, address, cursor=request.first_sample), None

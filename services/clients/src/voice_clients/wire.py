@@ -172,7 +172,7 @@ _ACTIONS = frozenset(action.value for action in PlaybackAction)
 
 def _read_server_event(event: pb.ServerEvent, turn: int, at_ns: int) -> Event:
     kind = EventKind(event.type) if event.type in _KINDS else EventKind.UNKNOWN
-    return Event(at_ns, turn, kind, plain(event.message), event.reason, event.retryable, event.fatal)
+    return Event(at_ns, turn, kind, plain(event.message), plain(event.reason), event.retryable, event.fatal)
 
 
 def _read_checkpoint(checkpoint: pb.Checkpoint, turn: int, at_ns: int) -> Checkpoint:

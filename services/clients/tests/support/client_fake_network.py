@@ -25,6 +25,8 @@ FROZEN = "frozen"
 """Takes the connection, and is silent at once."""
 UNCONNECTABLE = "unconnectable"
 """Takes as long as the time-out."""
+STUCK = "stuck"
+"""Takes the connection, and then nothing that is sent over it."""
 
 
 def now_ns() -> int:
@@ -153,6 +155,8 @@ class FakeNetwork:
         if what == UNCONNECTABLE:
             await asyncio.sleep(timeout_s)
             raise GatewayUnreachableError(f"{address.target} does not answer.", retryable=True)
+        if what == STUCK:
+            await asyncio.Event().wait()
         line = FakeLine(address, config)
         self.lines.append(line)
         if isinstance(what, CallError):
