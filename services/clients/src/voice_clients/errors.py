@@ -80,6 +80,15 @@ class GatewayFailedError(CallError):
     """The gateway ended the call with an error."""
 
 
+def first_error(group: BaseExceptionGroup[CallError]) -> CallError:
+    """Of the tasks of a call: what one of them ended with, however deep it lies."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, CallError)
+    return error
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """What the status details of a failed call say: a stable reason, and when to try again."""

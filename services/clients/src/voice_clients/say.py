@@ -11,7 +11,7 @@ from voice_clients.audio_file import Recording, read_recording, speech_end_sampl
 from voice_clients.caller import MODERN, CallConfig
 from voice_clients.channel import Security
 from voice_clients.conversation import Conversation, Turn
-from voice_clients.errors import CallError, GatewayFailedError, VoiceError
+from voice_clients.errors import CallError, GatewayFailedError, VoiceError, first_error
 from voice_clients.events import CallEvent, Capability, Ended, Lost, Session
 from voice_clients.kept import KEEP_S
 from voice_clients.listener import SimulatedListener
@@ -75,7 +75,7 @@ class _SayCall:
                 for task in background:
                     task.cancel()
         except* CallError as group:
-            raise _leaf(group) from None
+            raise first_error(group) from None
 
     def _take(self, event: CallEvent) -> None:
         if isinstance(event, Session) and event.output_sample_rate_hz:
@@ -158,14 +158,6 @@ class _SayCall:
                 return
             await pacer.recorded(len(silence) // 2)
             await self._call.send_audio(silence)
-
-
-def _leaf(group: BaseExceptionGroup[CallError]) -> CallError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, CallError)
-    return error
 
 
 def read_files(files: tuple[Path, ...], sample_rate_hz: int | None) -> list[Recording]:

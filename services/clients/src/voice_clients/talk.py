@@ -16,6 +16,7 @@ from voice_clients.errors import (
     BadInputError,
     CallError,
     ConnectionLostError,
+    first_error,
 )
 from voice_clients.events import (
     MODERN,
@@ -190,7 +191,7 @@ class Talk:
                     await self._one_call(call)
                     return
             except* CallError as group:
-                error = _first(group)
+                error = first_error(group)
             wait_s = again.wait_s(error, lasted_s=time.monotonic() - begun_s)
             if wait_s is None or not reached_once:
                 raise error
@@ -344,14 +345,6 @@ class Talk:
         self._switch.open = True
         if self._conversation.state in {State.SPEAKING, State.PAUSED}:
             await controls.interrupt()
-
-
-def _first(group: BaseExceptionGroup[CallError]) -> CallError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, CallError)
-    return error
 
 
 @contextlib.contextmanager

@@ -56,24 +56,6 @@ def sine(frequency_hz: float, *, rate_hz: int, seconds: float, level: float = 0.
     return (level * np.sin(2 * np.pi * frequency_hz * times)).astype(np.float32)
 
 
-class NoMetrics:
-    """Counts nothing."""
-
-    def asr_stream(self, *, opened: bool) -> None: ...
-
-    def asr_final(self, *, latency_s: float) -> None: ...
-
-    def asr_decoded(self, *, audio_s: float, took_s: float) -> None: ...
-
-    def tts_stream(self, *, opened: bool) -> None: ...
-
-    def tts_first_chunk(self, *, latency_s: float) -> None: ...
-
-    def tts_done(self, *, audio_s: float, took_s: float, characters: int) -> None: ...
-
-    def refused(self, *, service: str, reason: str) -> None: ...
-
-
 async def spoken(engine: TtsEngine, text: str, voice: Voice | None = None) -> bytes:
     """All audio of a text at the engine's own rate."""
     return b"".join([chunk.pcm async for chunk in engine.synthesize(text, voice or engine.capabilities.default_voice)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from voice_clients.caller import CallConfig
 from voice_clients.channel import Security
-from voice_clients.errors import CallError, GatewayFullError
+from voice_clients.errors import CallError, GatewayFullError, first_error
 from voice_clients.load.clockwork import Chunks
 from voice_clients.load.phone import CallOverError, Phone
 from voice_clients.load.records import Outcome, Records, TurnRecord
@@ -86,7 +86,7 @@ class User:
                 finally:
                     self._note_resumptions(call)
         except* CallError as group:
-            error = _first(group)
+            error = first_error(group)
         finally:
             self._records.calls.up -= self._up
         if phone is not None and phone.ended is not None:
@@ -179,11 +179,3 @@ class User:
         turn.error = turn.error or reason
         turn.outcome = Outcome.LOST if turn.error == "NO_ANSWER" else Outcome.FAILED
         self._records.error(turn.error, time.monotonic_ns())
-
-
-def _first(group: BaseExceptionGroup[CallError]) -> CallError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, CallError)
-    return error

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from servicekit.logs import get_logger
 from servicekit.settings import SettingsError
-from voice_gateway.adapters.followed_files import Refusal
+from voice_gateway.adapters.followed_files import Refusal, stamp
 from voice_gateway.application.config import CallConfig, ConfigSource
 
 POLL_S = 1.0
@@ -126,15 +126,10 @@ def _identity(source: Path) -> object:
     """What differs once the source has changed; None while it cannot be looked at."""
     try:
         if not source.is_dir():
-            return _stamp(source)
+            return stamp(source)
         data = source / "..data"
         if data.is_symlink():
             return str(data.readlink())
-        return tuple((entry.name, _stamp(entry)) for entry in sorted(source.iterdir()))
+        return tuple((entry.name, stamp(entry)) for entry in sorted(source.iterdir()))
     except OSError:
         return None
-
-
-def _stamp(file: Path) -> tuple[int, int, int]:
-    found = file.stat()
-    return found.st_mtime_ns, found.st_ino, found.st_size

@@ -106,10 +106,11 @@ def _content(file: Path) -> bytes:
 
 
 def _identity(files: Sequence[Path]) -> tuple[tuple[int, int, int] | None, ...]:
-    return tuple(_stamp(file) for file in files)
+    return tuple(stamp(file) for file in files)
 
 
-def _stamp(file: Path) -> tuple[int, int, int] | None:
+def stamp(file: Path) -> tuple[int, int, int] | None:
+    """What differs once the file has changed; None while it cannot be looked at."""
     try:
         found = file.stat()
     except OSError:
