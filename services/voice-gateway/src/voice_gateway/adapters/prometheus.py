@@ -316,7 +316,7 @@ class PrometheusTelemetry:
         self._edge.auth_refused.labels(reason).inc()
 
     def credentials_changed(self, what: str, result: str) -> None:
-        """Count a change of "tls", "api_keys" or "jwt_keys": "applied" or "refused"."""
+        """Count a change of "tls", "api_keys", "jwt_keys" or "resume_keys": "applied" or "refused"."""
         self._edge.credentials.labels(what, result).inc()
 
     def certificate_expires(self, at_s: float) -> None:
