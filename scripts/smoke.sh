@@ -18,6 +18,7 @@ source "$here/lib/common.sh"
 source "$here/lib/cluster.sh"
 source "$here/lib/forward.sh"
 
+ENDING_S=3 # a client that was told to end puts the terminal back and hangs up
 address=
 wav=$ROOT/services/speech-worker/tests/audio/what-time-is-it.wav
 text='What is seven times six?'
@@ -74,14 +75,17 @@ open_forward() {
   die "the port-forward to $pod did not open: $(tail -n 1 "$TEMPORARY/forward")"
 }
 
-# within SECONDS COMMAND...: ends it when it takes longer. (macOS has no `timeout`.)
+# within SECONDS COMMAND...: ends it when it takes longer, and by force when it does not end then. (macOS has no `timeout`.)
 within() {
-  local limit=$1 pid status=0 began=$SECONDS
+  local limit=$1 pid status=0 began=$SECONDS signal
   shift
   "$@" <&0 &
   pid=$!
   while kill -0 "$pid" 2>/dev/null; do
-    if [ $((SECONDS - began)) -ge "$limit" ]; then kill "$pid" 2>/dev/null || true; fi
+    signal=0
+    [ $((SECONDS - began)) -lt "$limit" ] || signal=TERM
+    [ $((SECONDS - began)) -lt $((limit + ENDING_S)) ] || signal=KILL
+    kill -"$signal" "$pid" 2>/dev/null || true
     sleep 0.2
   done
   wait "$pid" || status=$?

@@ -204,11 +204,12 @@ def test_smoke_fails_where_one_of_them_does(smoking: ScriptCluster, environ: dic
     assert smoking.calls() == []
 
 
-def test_smoke_does_not_wait_for_ever(smoking: ScriptCluster) -> None:
-    smoking.add("voice", '[ "$1" != check ] || exec /bin/sleep 600\n')
+@pytest.mark.parametrize(("hears", "status"), [("", 143), ("trap '' TERM; ", 137)])
+def test_smoke_does_not_wait_for_ever(smoking: ScriptCluster, hears: str, status: int) -> None:
+    smoking.add("voice", f'[ "$1" != check ] || {{ {hears}exec /bin/sleep 600; }}\n')
     done = smoking.run("smoke.sh", "--address", "127.0.0.1:1", "--timeout", "1")
     assert done.status == 1
-    assert "health and backends: FAILED (status 143)" in done.err
+    assert f"health and backends: FAILED (status {status})" in done.err
 
 
 def test_smoke_without_a_client_says_how_to_get_one(cluster: ScriptCluster) -> None:
