@@ -122,6 +122,9 @@ def test_it_expires(tmp_path: Path) -> None:
     assert why(seal, token) == "expired"
     clock.s -= 400
     assert why(seal, token) == "expired", "made in the future"
+    with pytest.raises(ResumeRefused) as refused:
+        seal.open(token, principal="")
+    assert refused.value.detail == "sealed 99 s from now: clocks differ"
     clock.s += 90
     assert seal.open(token, principal="").age_ms == 0, "by a clock that is a little ahead"
 

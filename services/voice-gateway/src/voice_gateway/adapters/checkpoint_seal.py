@@ -164,8 +164,10 @@ class SealedTokens:
         if not isinstance(at_ms, int) or not isinstance(until_ms, int):
             raise ResumeRefused("unreadable", detail="it tells no times")
         now_ms = round(self._now_s() * 1000)
-        if now_ms > until_ms or at_ms > now_ms + CLOCK_SKEW_S * 1000:
-            raise ResumeRefused("expired")
+        if at_ms > now_ms + CLOCK_SKEW_S * 1000:
+            raise ResumeRefused("expired", detail=f"sealed {(at_ms - now_ms) / 1000:.0f} s from now: clocks differ")
+        if now_ms > until_ms:
+            raise ResumeRefused("expired", detail=f"for {(now_ms - until_ms) / 1000:.0f} s")
         try:
             checkpoint = checkpoint_in(document)
         except MalformedDataError as error:
