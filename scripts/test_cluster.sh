@@ -11,6 +11,9 @@ cd "$(dirname "$0")/.."
 images='localhost/%:dev' load='' build=true
 while [ $# -gt 0 ]; do
   case $1 in
+    --images | --load) [ $# -ge 2 ] || { echo "test_cluster: $1 needs a value; --help lists the options." >&2; exit 2; } ;;
+  esac
+  case $1 in
     --no-build) build=false ;;
     --images) images=$2; shift ;;
     --load) load=$2; shift ;;
