@@ -27,6 +27,7 @@ from voice_gateway.application.messages import (
     SessionOut,
 )
 from voice_gateway.application.resumption import taken_up
+from voice_gateway.domain.checkpoint import CallCheckpoint
 from voice_gateway.domain.conversation import Message, Role
 from voice_gateway.domain.errors import AtCapacity, Draining, GatewayError, InvalidConfig, ResumeRefused
 from voice_gateway.domain.recording import Words, read
@@ -378,6 +379,36 @@ def test_a_client_that_does_not_leave_is_left() -> None:
         announced, moved = phone.seen.go_aways
         assert (announced.checkpoint, announced.deadline_ms) == (None, 10_000)
         assert moved.checkpoint is not None
+
+    run_virtual(scenario(), limit_s=60)
+
+
+class NoRoom(OpenSeal):
+    """No state fits into a token any more."""
+
+    full = False
+
+    def seal(self, checkpoint: CallCheckpoint, *, principal: str) -> bytes:
+        """Nothing, once it is full."""
+        return b"" if self.full else super().seal(checkpoint, principal=principal)
+
+
+def test_a_call_that_cannot_be_sealed_is_no_well_ended_one_when_it_is_sent_away() -> None:
+    """Its client has the checkpoint before, and goes on with that from a stream that breaks off."""
+
+    async def scenario() -> None:
+        pods = Pods(list(ANSWERS), ANSWERS)
+        pods.seal = seal = NoRoom()
+        pods.runners = [pods._runner()]
+        phone = Phone(pods)
+        await phone.connect()
+        await asyncio.sleep(1)
+        seal.full = True
+        await pods.runners[0].drain(deadline_ms=25_000, resumable_ms=10_000)
+        assert phone.call is not None
+        with pytest.raises(Draining):
+            await phone.call
+        assert [away.checkpoint for away in phone.seen.go_aways] == [None]
 
     run_virtual(scenario(), limit_s=60)
 

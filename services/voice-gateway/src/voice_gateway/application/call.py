@@ -319,7 +319,10 @@ class Call:
             case SendEvent() | SendTranscript() | SendGoAway():
                 self.downlink.post(outputs.of(action))
             case MoveCall():
-                self.downlink.post(self.continuity.go_away())
+                if (away := self.continuity.go_away()) is not None:
+                    self.downlink.post(away)
+                else:  # its client has an older checkpoint, and goes on with that from a stream that breaks off
+                    self._failure = Draining("The gateway is about to stop; call again.", retry_after_ms=1_000)
             case SendPlayback():
                 self._answers.send_playback(action)
             case OpenAsr() | FlushAsr() | FinalizeAsr() | CloseAsr() | ScoreTurn():

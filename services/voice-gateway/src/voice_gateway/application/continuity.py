@@ -159,14 +159,15 @@ class Continuity:
             self._through = self._accounted()
         return CheckpointOut(b"", self._through, 0)
 
-    def go_away(self) -> GoAwayOut:
-        """The call as it is now, to be taken elsewhere at once."""
+    def go_away(self) -> GoAwayOut | None:
+        """The call as it is now, to be taken elsewhere at once; None where it cannot be sealed."""
         self.moved = True
-        return GoAwayOut(
-            "The gateway is about to stop; the call goes on at another one.",
-            round(LEAVING_S * 1000),
-            self.checkpoint(),
-        )
+        checkpoint = self.checkpoint()
+        self.moved = checkpoint is not None
+        if checkpoint is None:
+            return None
+        reason = "The gateway is about to stop; the call goes on at another one."
+        return GoAwayOut(reason, round(LEAVING_S * 1000), checkpoint)
 
     def _accounted(self) -> int:
         """Microphone samples, at the client's rate, that the state accounts for."""
