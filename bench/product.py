@@ -65,6 +65,19 @@ class Product:
         """Wait until so many callers are talking."""
         kube.eventually(lambda: self.calls() >= number, within_s=60, what=f"call number {number}")
 
+    def other_node(self) -> str:
+        """A node with a gateway, and neither the fakes nor the callers."""
+        (ours,) = {pod["spec"]["nodeName"] for pod in self.namespace.pods("app in (fakes, callers)")}
+        if nodes := [node for node in self._nodes() if node != ours]:
+            return nodes[0]
+        # They all fled to one node before.
+        self.namespace.kubectl("rollout", "restart", f"deployment/{kube.DEPLOYMENT}")
+        self.namespace.kubectl("rollout", "status", f"deployment/{kube.DEPLOYMENT}", "--timeout=120s")
+        return next(node for node in self._nodes() if node != ours)
+
+    def _nodes(self) -> list[str]:
+        return [str(pod["spec"]["nodeName"]) for pod in self.namespace.pods()]
+
     @contextmanager
     def load(self, *options: str) -> Iterator["Load"]:
         """Callers, who have hung up at its end: calls left over would be counted by what comes next."""
