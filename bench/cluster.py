@@ -73,6 +73,7 @@ def _until_more(product: Product, pod: str, reloads: float) -> None:
 def calls(product: Product) -> None:
     """CPU and memory of one pod within its limits, idle and with calls."""
     rows = []
+    product.forget(patient=False)
     product.namespace.install(merged(VALUES, {"gateway": {"replicas": 1, "maxCalls": 100}}))
     kube.eventually(lambda: len(product.namespace.pods()) == 1, within_s=90, what="a single pod")
     (pod,) = product.namespace.pods()

@@ -27,7 +27,7 @@ def check(product: Product, report: Any, *, resumed_at_least: int) -> None:
     assert len(histories) == USERS
     for said in histories.values():
         assert len(set(said)) == len(said)
-    assert sum(len(said) for said in histories.values()) == turns["spoken"]
+    assert sum(len(said) for said in histories.values()) == turns["spoken"], histories
 
 
 def causes(report: Any) -> set[str]:
