@@ -287,6 +287,21 @@ async def test_a_full_gateway_waits_for_nobody_but_who_comes_back(message: Any) 
         first.cancel()
 
 
+async def test_at_the_door_of_a_full_gateway_there_is_room_for_as_many_as_it_holds() -> None:
+    async with served(until_gone, MAX_CALLS="1") as edge:
+        first = await edge.call(config())
+        await edge.runner.started.wait()
+        silent = await edge.call()
+        async with asyncio.timeout(WAIT_S):
+            while not edge.gateway._service._at_door:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.001)
+        _, error = await refused(await edge.call(config(resume=pb.Resume(token=COMES_BACK))))
+        assert details(error)[0].reason == "AT_CAPACITY"
+        assert not edge.runner.superseded.is_set(), "it was not even read"
+        silent.cancel()
+        first.cancel()
+
+
 async def test_a_call_that_comes_back_to_a_full_gateway_gets_the_place_that_it_has() -> None:
     superseded: list[asyncio.Event] = []
     active: list[Callable[[], float | None]] = []
