@@ -27,8 +27,7 @@ LOOK_S = 0.2
 RELOADS = "voice_gateway_config_reloads_total"
 CALLS = ("--ramp", "5", "--turns", "0", "--think-time", "0.5-1.5")
 KILLS = 3
-FAILURES = 2
-PODS = 2
+FAILURES = 3
 SETTLE_S = 12.0
 """All callers have called by then."""
 
@@ -130,6 +129,7 @@ def power(product: Product) -> None:
     """A node with a gateway loses its power under calls, and gets it back when they are over."""
     for number in range(FAILURES):
         node = product.other_node()
+        victims = [pod for pod in product.namespace.pods() if pod["spec"]["nodeName"] == node]
         product.forget()
         with product.load(*CALLS, "--users", str(USERS), "--duration", "30") as load:
             time.sleep(SETTLE_S)
@@ -139,7 +139,8 @@ def power(product: Product) -> None:
             finally:
                 outages.Power().on(node)
         _tell(f"a node without power, {number + 1} of {FAILURES}", product, report)
-        kube.eventually(lambda: len(product.namespace.pods()) == PODS, within_s=120, what="the gateways")
+        for victim in victims:  # until then Kubernetes may still believe that it never went
+            outages.until_back(product.namespace, victim)
 
 
 def _tell(what: str, product: Product, report: Any) -> None:

@@ -18,7 +18,7 @@ import servicekit.grpc_engine  # noqa: F401 - before anything imports grpc
 from bench.network import BEHIND, FAR, Network, network, possible
 from bench.processes import Served, gateway, settle_in
 from bench.table import percentile, show
-from voice_clients.caller import CallConfig, connect
+from voice_clients.caller import Call, CallConfig, connect
 from voice_clients.events import LEGACY, MODERN, Capability
 from voice_clients.pacing import Pacer
 from voice_fakes import FakesOptions, serving_fakes
@@ -51,8 +51,8 @@ async def talk(target: str, kind: str, number: int, calls: int) -> None:
                 reading.cancel()
 
 
-async def _read(call: object) -> None:
-    async for _ in call:  # type: ignore[attr-defined]
+async def _read(call: Call) -> None:
+    async for _ in call:
         pass
 
 
@@ -88,6 +88,11 @@ async def measure(kind: str, calls: int, net: Network) -> list[float]:
             return noticed
 
 
+async def measure_all(calls: int, net: Network) -> dict[str, list[float]]:
+    """By kind of client."""
+    return {kind: await measure(kind, calls, net) for kind in KINDS}
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,8 +106,7 @@ def main() -> int:
     with ExitStack() as stack:
         net = stack.enter_context(network())
         net.near.enter()
-        for kind in KINDS:
-            noticed = asyncio.run(measure(kind, options.calls, net))
+        for kind, noticed in asyncio.run(measure_all(options.calls, net)).items():
             least, half, most = min(noticed, default=0.0), percentile(noticed, 0.5), max(noticed, default=0.0)
             rows.append([kind, f"{len(noticed)} of {options.calls}", f"{least:.1f}", f"{half:.1f}", f"{most:.1f}"])
     show("Callers who are gone without a packet", ["clients", "noticed", "after s, least", "p50", "most"], rows)

@@ -443,6 +443,8 @@ def test_a_call_is_ended_for_the_one_that_comes_back_to_it_and_for_nobody_else()
             assert not await pods.runners[1].supersede(mine, principal="anna")
             await asyncio.sleep(0.1)
             assert not held.done()
+        of_same_name = Hello(resume=ResumeIn(await token_of(Pods(list(ANSWERS), ANSWERS), principal="ben")))
+        assert not await runner.supersede(of_same_name, principal="ben")
         assert runner.running == 1
         assert await runner.supersede(mine, principal="anna")
         await asyncio.sleep(0.01)
