@@ -1,19 +1,21 @@
 """What the product does on a cluster: how soon it is there, what an edit takes, what a deploy and a crash cost callers.
 
-Usage: VOICE_TEST_IMAGES='localhost/%:dev' python -m bench.cluster [install|edit|calls|upgrade|kill]...
+Usage: VOICE_TEST_IMAGES='localhost/%:dev' python -m bench.cluster [install|edit|calls|upgrade|kill|power]...
 
 The cluster is the one that KUBECONFIG names; the images are on its nodes. Fakes stand behind the gateway and callers in
-a pod of their own, so that figures are the gateway's and the cluster's. They compare; they are no capacity.
+a pod of their own, so that figures are the gateway's and the cluster's. They compare; they are no capacity. power needs
+VOICE_TEST_NODE_DOWN and VOICE_TEST_NODE_UP, commands that take a node's power away and give it back.
 """
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from bench import kube
+from bench import kube, outages
 from bench.product import VALUES, Product, installed, merged
 from bench.table import ms, percentile, show
 
@@ -24,6 +26,8 @@ SYNC_S = 150.0
 LOOK_S = 0.2
 RELOADS = "voice_gateway_config_reloads_total"
 CALLS = ("--ramp", "5", "--turns", "0", "--think-time", "0.5-1.5")
+KILLS = 3
+FAILURES = 3
 SETTLE_S = 12.0
 """All callers have called by then."""
 
@@ -68,6 +72,7 @@ def _until_more(product: Product, pod: str, reloads: float) -> None:
 def calls(product: Product) -> None:
     """CPU and memory of one pod within its limits, idle and with calls."""
     rows = []
+    product.forget(patient=False)
     product.namespace.install(merged(VALUES, {"gateway": {"replicas": 1, "maxCalls": 100}}))
     kube.eventually(lambda: len(product.namespace.pods()) == 1, within_s=90, what="a single pod")
     (pod,) = product.namespace.pods()
@@ -105,17 +110,37 @@ def upgrade(product: Product) -> None:
 
 
 def kill(product: Product) -> None:
-    """Pods killed without warning, one after the other, under calls."""
+    """Gateways killed by SIGKILL, one after the other, under calls."""
     product.forget()
-    with product.load(*CALLS, "--users", str(USERS), "--duration", "75") as load:
+    with product.load(*CALLS, "--users", str(USERS), "--duration", "75") as load, outages.killer() as killer:
         time.sleep(SETTLE_S)
-        for _ in range(3):
-            victim = product.namespace.pods()[0]["metadata"]["name"]
-            product.namespace.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
-            kube.eventually(lambda: len(product.namespace.pods()) == 2, within_s=60, what="the pod's successor")
+        for number in range(KILLS):
+            # In turns: a container that is killed again and again is started again later and later.
+            victims = sorted(product.namespace.pods(), key=lambda pod: str(pod["metadata"]["name"]))
+            victim = victims[number % len(victims)]
+            killer.kill(victim)
+            outages.until_back(product.namespace, victim)
             time.sleep(4.0)
         report = load.report(within_s=150)
-    _tell("three pods killed", product, report)
+    _tell(f"{KILLS} gateways killed", product, report)
+
+
+def power(product: Product) -> None:
+    """A node with a gateway loses its power under calls, and gets it back when they are over."""
+    for number in range(FAILURES):
+        node = product.other_node()
+        victims = [pod for pod in product.namespace.pods() if pod["spec"]["nodeName"] == node]
+        product.forget()
+        with product.load(*CALLS, "--users", str(USERS), "--duration", "30") as load:
+            time.sleep(SETTLE_S)
+            try:
+                outages.Power().off(node)
+                report = load.report(within_s=150)
+            finally:
+                outages.Power().on(node)
+        _tell(f"a node without power, {number + 1} of {FAILURES}", product, report)
+        for victim in victims:  # until then Kubernetes may still believe that it never went
+            outages.until_back(product.namespace, victim)
 
 
 def _tell(what: str, product: Product, report: Any) -> None:
@@ -148,7 +173,9 @@ def _row(values: list[float]) -> str:
     return f"p50 {percentile(values, 0.5):.1f}, least {min(values):.1f}, most {max(values):.1f}"
 
 
-PARTS: dict[str, Callable[[Product], None]] = {part.__name__: part for part in (install, edit, calls, upgrade, kill)}
+PARTS: dict[str, Callable[[Product], None]] = {
+    part.__name__: part for part in (install, edit, calls, upgrade, kill, power)
+}
 
 
 def main() -> int:
@@ -156,11 +183,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []])
     options = parser.parse_args()
+    unpowered = outages.NODE_DOWN not in os.environ or outages.NODE_UP not in os.environ
+    parts = options.parts or [name for name in PARTS if name != "power" or not unpowered]
+    if unpowered and "power" in parts:
+        print(f"bench.cluster: power needs {outages.NODE_DOWN} and {outages.NODE_UP}", file=sys.stderr)
+        return 2
     if problem := kube.missing():
         print(f"bench.cluster: {problem}", file=sys.stderr)
         return 2
     with installed("voice-bench") as product:
-        for name in options.parts or PARTS:
+        for name in parts:
             PARTS[name](product)
     return 0
 

@@ -118,10 +118,10 @@ def _file(values: dict[str, Any]) -> Iterator[str]:
 
 
 @contextmanager
-def namespace(prefix: str) -> Iterator[Namespace]:
-    """A namespace with Pod Security "restricted", gone afterwards."""
+def namespace(prefix: str, *, level: str = "restricted") -> Iterator[Namespace]:
+    """A namespace with a level of Pod Security, gone afterwards."""
     name = f"{prefix}-{os.urandom(3).hex()}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted", "voice-workflow.test": "true"}
+    labels = {"pod-security.kubernetes.io/enforce": level, "voice-workflow.test": "true"}
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     run("kubectl", "apply", "-f", "-", stdin=yaml.safe_dump(manifest))
     try:

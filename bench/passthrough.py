@@ -67,6 +67,10 @@ class PassThroughRunner:
         finally:
             self.running -= 1
 
+    async def supersede(self, hello: Hello, *, principal: str) -> bool:  # noqa: ARG002
+        """No call comes back."""
+        return False
+
     async def drain(self, *, deadline_ms: int, resumable_ms: int) -> None:
         """Calls end by themselves."""
 

@@ -47,6 +47,8 @@ class Served(NamedTuple):
     process: psutil.Process
     metrics_port: int
     """0 where it has none."""
+    log: Path
+    """What it says, in JSON lines."""
 
 
 _numbers = count()
@@ -87,7 +89,7 @@ async def gateway(
         ready = await _ready(log, process)
         host = environ["GATEWAY_LISTEN_ADDRESS"].rpartition(":")[0]
         target = str(ready.get("address") or f"{host}:{ready['port']}")
-        yield Served(target, watched, int(ready.get("metrics_port", 0)))
+        yield Served(target, watched, int(ready.get("metrics_port", 0)), log)
     finally:
         if process.returncode is None:
             process.terminate()

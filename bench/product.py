@@ -15,6 +15,11 @@ HANG_UP_S = 15.0
 TURNS = 2_000
 """Transcripts of the fake recogniser, each another: a turn that was answered twice, or lost, shows in the history."""
 
+LATE_MS = 2_000
+"""What a caller says is one piece to the fake recogniser although some of it is so late. It goes by its own clock, and
+a container that starts beside it may hold up a small machine for half a second: one question would be two. The gateway
+asks for the end of what was said, so nobody waits that long."""
+
 SAID = re.compile(r"question number (\d+) of mine")
 
 REPLIES = (
@@ -51,10 +56,15 @@ class Product:
             for request in self.requests()
         }
 
-    def forget(self) -> None:
-        """Begin the fakes' log, and their transcripts, anew."""
-        reset = _POST.format(url="http://fakes:8001/reset")
-        self.namespace.kubectl("exec", "callers", "--", "python", "-c", reset)
+    def forget(self, *, patient: bool = True) -> None:
+        """Begin the fakes' log, and their transcripts, anew. `patient`: see LATE_MS; it makes answers later."""
+        self._control("POST", "reset")
+        if patient:
+            self._control("PATCH", "script", {"asr": {"final_after_speech_end_ms": LATE_MS}})
+
+    def _control(self, method: str, page: str, document: Any = None) -> None:
+        send = _SEND.format(url=f"http://fakes:8001/{page}", method=method, data=json.dumps(document).encode())
+        self.namespace.kubectl("exec", "callers", "--", "python", "-c", send)
 
     def calls(self) -> float:
         """How many callers are talking."""
@@ -64,6 +74,19 @@ class Product:
     def until_calls(self, number: int) -> None:
         """Wait until so many callers are talking."""
         kube.eventually(lambda: self.calls() >= number, within_s=60, what=f"call number {number}")
+
+    def other_node(self) -> str:
+        """A node with a gateway, and neither the fakes nor the callers."""
+        (ours,) = {pod["spec"]["nodeName"] for pod in self.namespace.pods("app in (fakes, callers)")}
+        if nodes := [node for node in self._nodes() if node != ours]:
+            return nodes[0]
+        # They all fled to one node before.
+        self.namespace.kubectl("rollout", "restart", f"deployment/{kube.DEPLOYMENT}")
+        self.namespace.kubectl("rollout", "status", f"deployment/{kube.DEPLOYMENT}", "--timeout=120s")
+        return next(node for node in self._nodes() if node != ours)
+
+    def _nodes(self) -> list[str]:
+        return [str(pod["spec"]["nodeName"]) for pod in self.namespace.pods()]
 
     @contextmanager
     def load(self, *options: str) -> Iterator["Load"]:
@@ -120,7 +143,10 @@ for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
 """
 """The image has no pkill."""
 
-_POST = "import urllib.request as r; r.urlopen(r.Request({url!r}, method='POST'), timeout=10).read()"
+_SEND = """
+import urllib.request as r
+r.urlopen(r.Request({url!r}, data={data!r}, method={method!r}), timeout=10).read()
+"""
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -13,17 +13,18 @@ from pathlib import Path
 
 import pytest
 from charts import helm_installed
-from cluster_fixtures import NODE_DOWN, power, product, reachable
+from cluster_fixtures import killer, power, product, reachable
 from script_cluster import ScriptCluster
 
 from bench import network
+from bench.outages import NODE_DOWN
 from monitoring.prometheus import INSTALL, installed
 
 WITHOUT_PROMETHEUS = "VOICE_TESTS_WITHOUT_PROMETHEUS"
 WITH_IMAGES = "VOICE_TESTS_IMAGES"
 WITH_CLUSTER = "VOICE_TESTS_CLUSTER"
 
-__all__ = ["power", "product", "reachable"]
+__all__ = ["killer", "power", "product", "reachable"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

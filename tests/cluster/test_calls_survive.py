@@ -3,14 +3,15 @@
 from typing import Any
 
 import pytest
-from cluster_fixtures import Power
 
 from bench import kube
+from bench.outages import Killer, Power, restarts, until_back
 from bench.product import Product
 
 pytestmark = [pytest.mark.timeout(420)]
 
 USERS = 20
+SIGKILLED = 128 + 9
 CALL = ("--users", str(USERS), "--ramp", "5", "--turns", "0", "--think-time", "0.5-1.5")
 
 
@@ -26,7 +27,12 @@ def check(product: Product, report: Any, *, resumed_at_least: int) -> None:
     assert len(histories) == USERS
     for said in histories.values():
         assert len(set(said)) == len(said)
-    assert sum(len(said) for said in histories.values()) == turns["spoken"]
+    assert sum(len(said) for said in histories.values()) == turns["spoken"], histories
+
+
+def causes(report: Any) -> set[str]:
+    """Why calls were resumed."""
+    return {str(cause["cause"]) for cause in report["resumes"]["by_cause"] if cause["gap_ms"]["count"]}
 
 
 @pytest.fixture(autouse=True)
@@ -47,16 +53,23 @@ def test_a_rolling_upgrade_and_its_rollback(product: Product) -> None:
     check(product, report, resumed_at_least=USERS)
 
 
-def test_a_pod_that_is_killed(product: Product) -> None:
+def test_a_gateway_that_is_killed(product: Product, killer: Killer) -> None:
+    """Nobody is asked to move: every caller finds a connection that is reset."""
     with product.load(*CALL, "--duration", "18") as load:
         product.until_calls(USERS)
-        victim = product.namespace.pods()[0]["metadata"]["name"]
-        product.namespace.kubectl("delete", "pod", victim, "--grace-period=0", "--force")
-        check(product, load.report(within_s=120), resumed_at_least=1)
+        victim = product.namespace.pods()[0]
+        killer.kill(victim)
+        report = load.report(within_s=120)
+    check(product, report, resumed_at_least=1)
+    assert causes(report) == {"RESET"}
+    until_back(product.namespace, victim)
+    after = product.namespace.get("pod", victim["metadata"]["name"])
+    assert restarts(after) == restarts(victim) + 1, "it is the same pod"
+    assert after["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == SIGKILLED
 
 
 def test_a_node_that_is_drained(product: Product) -> None:
-    node = _other_node(product)
+    node = product.other_node()
     with product.load(*CALL, "--duration", "24") as load:
         product.until_calls(USERS)
         try:
@@ -71,7 +84,7 @@ def test_a_node_that_is_drained(product: Product) -> None:
 
 
 def test_a_node_whose_power_fails(product: Product, power: Power) -> None:
-    node = _other_node(product)
+    node = product.other_node()
     with product.load(*CALL, "--duration", "24") as load:
         product.until_calls(USERS)
         try:
@@ -80,18 +93,4 @@ def test_a_node_whose_power_fails(product: Product, power: Power) -> None:
         finally:
             power.on(node)
     check(product, report, resumed_at_least=1)
-
-
-def _other_node(product: Product) -> str:
-    """A node with a gateway, and neither the fakes nor the callers."""
-    (ours,) = {pod["spec"]["nodeName"] for pod in product.namespace.pods("app in (fakes, callers)")}
-    if nodes := [node for node in _nodes(product) if node != ours]:
-        return nodes[0]
-    # They all fled to one node in an earlier test.
-    product.namespace.kubectl("rollout", "restart", f"deployment/{kube.DEPLOYMENT}")
-    product.namespace.kubectl("rollout", "status", f"deployment/{kube.DEPLOYMENT}", "--timeout=120s")
-    return next(node for node in _nodes(product) if node != ours)
-
-
-def _nodes(product: Product) -> list[str]:
-    return [str(pod["spec"]["nodeName"]) for pod in product.namespace.pods()]
+    assert "GO_AWAY" not in causes(report)

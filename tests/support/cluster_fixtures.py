@@ -1,38 +1,25 @@
 """Fixtures of the tests that need a cluster."""
 
-import os
-import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
-from bench import kube
+from bench import kube, outages
+from bench.outages import Killer, Power
 from bench.product import Product, installed
-
-NODE_DOWN, NODE_UP = "VOICE_TEST_NODE_DOWN", "VOICE_TEST_NODE_UP"
-"""Commands that take a node's power away, and give it back; the node's name follows. Without them, no node loses it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Power:
-    """Over the nodes."""
-
-    def off(self, node: str) -> None:
-        """As if the node's power failed."""
-        kube.run(*shlex.split(os.environ[NODE_DOWN]), node, timeout_s=60)
-
-    def on(self, node: str) -> None:
-        """It comes back."""
-        kube.run(*shlex.split(os.environ[NODE_UP]), node, timeout_s=180)
-        ready = ("kubectl", "wait", "--for=condition=Ready", f"node/{node}", "--timeout=120s")
-        kube.run(*ready, timeout_s=150)
 
 
 @pytest.fixture
 def power() -> Power:
     """Tests that ask for it run where VOICE_TEST_NODE_DOWN names a command."""
     return Power()
+
+
+@pytest.fixture
+def killer(reachable: None) -> Iterator[Killer]:
+    """Kills gateways by SIGKILL."""
+    with outages.killer() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

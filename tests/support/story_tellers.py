@@ -92,7 +92,11 @@ class Say:
 
     def rest(self) -> str:
         """All that it said, when it has ended; fails where that was not well."""
-        rest, error = self._process.communicate(timeout=SAID_S)
-        out = (self._seen + rest).decode()
-        assert (self._process.returncode, error.decode()) == (0, ""), out
+        status, out, error = self.end()
+        assert (status, error) == (0, ""), out
         return out
+
+    def end(self) -> tuple[int, str, str]:
+        """Its exit status, and all that it said and complained of, when it has ended."""
+        rest, error = self._process.communicate(timeout=SAID_S)
+        return self._process.returncode, (self._seen + rest).decode(), error.decode()

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voice_clients.caller import LEGACY, CallConfig
-from voice_clients.errors import BadRequestError, CallError, ConnectionLostError, GatewayFullError
+from voice_clients.errors import (
+    BadRequestError,
+    CallError,
+    ConnectionLostError,
+    GatewayFullError,
+    NoCredentialError,
+    NotAllowedError,
+)
 from voice_clients.events import CallEvent, Capability, Cause, Ended, Event, EventKind, Lost, Resumed, Session
 from voice_clients.resuming import ResumeOptions
 from voice_contracts import voice_workflow_pb2 as pb
@@ -421,6 +428,27 @@ def test_a_refused_checkpoint_is_not_tried_elsewhere() -> None:
             error = last_error(caller)
             assert isinstance(error, BadRequestError)
             assert (error.reason, len(network.dialled)) == ("RESUME_REFUSED", 2)
+
+    run()
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_a_token_that_is_refused_is_another_one_soon_if_it_is_in_a_file(renewed: bool) -> None:
+    @virtual
+    async def run() -> None:
+        network = FakeNetwork(renews_credentials=renewed)
+        async with calling(network) as caller:
+            caller.line.checkpoint(b"t", 0)
+            await settle()
+            network.script = [NotAllowedError("expired"), NoCredentialError("is being written")]
+            caller.line.dies()
+            await settle(1.0)
+            if renewed:
+                (resumed,) = caller.of(Resumed)
+                assert resumed.attempts == 3
+            else:
+                assert isinstance(last_error(caller), NotAllowedError)
+                assert len(network.dialled) == 2
 
     run()
 

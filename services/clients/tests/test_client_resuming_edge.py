@@ -228,3 +228,55 @@ async def test_keys_and_tokens_reach_the_gateway_and_the_environment_serves_too(
     assert (first["x-api-key"], first["authorization"]) == ("k1", "Bearer a.b.c")
     assert (second["x-api-key"], "authorization" in second) == ("k2", False)
     assert "k1" not in given.out + given.err
+
+
+async def test_a_key_and_a_token_in_files_are_read_for_each_connection(tmp_path: Path) -> None:
+    key, token = tmp_path / "key", tmp_path / "token"
+    key.write_text("k1\n")
+    token.write_text("a.b.c\n")
+    world = World()
+    async with gateway(world, "a") as a, gateway(world, "b") as b, wire_to(a) as wire:
+
+        def renew_and_cut(call: int, chunk: int) -> None:
+            if (call, chunk) == (0, 15):
+                key.write_text("k2")
+                token.write_text("d.e.f")
+                wire.cut()
+
+        world.on_chunk = renew_and_cut
+        addresses = ("--address", wire.address, "--address", b)
+        files = ("--api-key-file", "key", "--token-file", "token")
+        done = await run_voice(tmp_path, "say", question(tmp_path), *addresses, *files)
+        environ = await run_voice(
+            tmp_path, "say", question(tmp_path), "--fast", "--target", b, VOICE_TOKEN_FILE=str(token)
+        )
+    assert (done.status, done.err, environ.status) == (0, "", 0), done
+    sent = [(item.get("x-api-key"), item.get("authorization")) for item in world.metadata]
+    assert sent == [("k1", "Bearer a.b.c"), ("k2", "Bearer d.e.f"), (None, "Bearer d.e.f")]
+    assert world.history == ALL
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--token-file", "none"), "none cannot be read: No such file or directory."),
+        (("--token-file", "."), ". is no regular file: it is read again for each connection."),
+        (("--api-key-file", "empty"), "empty holds no key or token: one line of printable ASCII is needed."),
+        (("--api-key-file", "two"), "two holds no key or token: one line of printable ASCII is needed."),
+        (("--api-key-file", "long"), "long holds no key or token: one line of printable ASCII is needed."),
+        (("--token-file", "bytes"), "bytes holds no key or token: it is not ASCII."),
+        (
+            ("--token-file", "two", "--token", "x"),
+            "--token and --token-file (or $VOICE_TOKEN and $VOICE_TOKEN_FILE): give one of them.",
+        ),
+    ],
+)
+async def test_files_without_a_key_are_refused_before_anything_is_dialled(
+    tmp_path: Path, options: tuple[str, ...], sentence: str
+) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "two").write_text("secret one\nsecret two\n")
+    (tmp_path / "long").write_text("x" * 8_193)
+    (tmp_path / "bytes").write_bytes(b"\xc3\xa4")
+    done = await run_voice(tmp_path, "say", question(tmp_path), "--target", "localhost:1", *options)
+    assert (done.status, done.err) == (2, f"voice: {sentence}\n")

@@ -115,8 +115,8 @@ class Call(Requests):
             await until_connected(
                 self._channel, self.target, self._security, self._connect_timeout_s, diagnosing=self._diagnosing
             )
-            stub = pb_grpc.VoiceGatewayStub(self._channel)
-            self._stream = stub.StreamAudio(metadata=self._security.metadata)
+            metadata = await self._security.metadata()
+            self._stream = pb_grpc.VoiceGatewayStub(self._channel).StreamAudio(metadata=metadata)
             config = self.config
             message = wire.config_message(
                 language_code=config.language_code,

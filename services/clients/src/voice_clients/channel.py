@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 
+from voice_clients.credentials import credential
 from voice_clients.errors import BadInputError, GatewayUnreachableError
 
 DEFAULT_TARGET = "localhost:50051"
@@ -19,6 +20,8 @@ DEFAULT_PORT = 50051
 TARGET_VARIABLE = "VOICE_GATEWAY_TARGET"
 API_KEY_VARIABLE = "VOICE_API_KEY"
 TOKEN_VARIABLE = "VOICE_TOKEN"  # noqa: S105 - its name
+API_KEY_FILE_VARIABLE = "VOICE_API_KEY_FILE"
+TOKEN_FILE_VARIABLE = "VOICE_TOKEN_FILE"  # noqa: S105 - its name
 API_KEY_METADATA = "x-api-key"
 TOKEN_METADATA = "authorization"  # noqa: S105 - its name
 RESOLVE_TIMEOUT_S = 2.0
@@ -46,7 +49,8 @@ class Security:
     """TLS or none, and who the caller is. `ca` is a PEM bundle to trust in place of the system's.
 
     `cert` and `key` are this client's own, in PEM, for gateways that ask for one. `server_name` is the name in the
-    gateway's certificate and in `:authority`, where it is not that of the address, such as through a tunnel.
+    gateway's certificate and in `:authority`, where it is not that of the address, such as through a tunnel. A key or
+    token in a file is read again for each connection.
     """
 
     tls: bool = False
@@ -57,14 +61,21 @@ class Security:
     api_key: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
 
+    api_key_file: Path | None = None
+    token_file: Path | None = None
+
     @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with every request."""
+    def renewed(self) -> bool:
+        """Whether a key or token that is refused now may be another one in a moment."""
+        return self.api_key_file is not None or self.token_file is not None
+
+    async def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes with a request that is made now. Raises NoCredentialError."""
         pairs = []
-        if self.api_key:
-            pairs.append((API_KEY_METADATA, self.api_key))
-        if self.token:
-            pairs.append((TOKEN_METADATA, f"Bearer {self.token}"))
+        if api_key := await credential(self.api_key, self.api_key_file):
+            pairs.append((API_KEY_METADATA, api_key))
+        if token := await credential(self.token, self.token_file):
+            pairs.append((TOKEN_METADATA, f"Bearer {token}"))
         return tuple(pairs)
 
 

@@ -59,11 +59,11 @@ async def look(target: str, security: Security) -> CheckResult:
         begun = time.perf_counter()
         await until_connected(channel, target, security, CONNECT_TIMEOUT_S)
         connect_ms = (time.perf_counter() - begun) * 1000
-        health = await _health(channel, target)
+        health, metadata = await _health(channel, target), await security.metadata()
         stub = pb_grpc.VoiceGatewayStub(channel)
         try:
             response = await stub.CheckBackends(
-                pb.CheckBackendsRequest(), timeout=BACKENDS_TIMEOUT_S, metadata=security.metadata
+                pb.CheckBackendsRequest(), timeout=BACKENDS_TIMEOUT_S, metadata=metadata
             )
         except grpc.aio.AioRpcError as error:
             failure = from_rpc_error(error, target=target, started=False)

@@ -11,15 +11,18 @@ from pathlib import Path
 from voice_clients.audio_file import MAX_RATE_HZ, MIN_RATE_HZ
 from voice_clients.caller import CallConfig, Overrides
 from voice_clients.channel import (
+    API_KEY_FILE_VARIABLE,
     API_KEY_VARIABLE,
     DEFAULT_TARGET,
     TARGET_VARIABLE,
+    TOKEN_FILE_VARIABLE,
     TOKEN_VARIABLE,
     Security,
     default_target,
     parse_target,
     read_pem,
 )
+from voice_clients.credentials import is_credential, read_credential
 from voice_clients.errors import BadInputError, VoiceError
 from voice_clients.installed import RUNS, add_installed
 from voice_clients.load.arguments import add_load_arguments
@@ -85,6 +88,9 @@ def _add_access(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--api-key", metavar="KEY", help=f"sent as `x-api-key` (${API_KEY_VARIABLE})")
     parser.add_argument("--token", metavar="JWT", help=f"sent as `authorization: Bearer JWT` (${TOKEN_VARIABLE})")
+    again = "a file with it, read again for each connection: a call that is resumed brings the newest"
+    parser.add_argument("--api-key-file", type=Path, metavar="FILE", help=f"{again} (${API_KEY_FILE_VARIABLE})")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help=f"{again} (${TOKEN_FILE_VARIABLE})")
 
 
 def _add_address(parser: argparse.ArgumentParser, what: str) -> None:
@@ -172,23 +178,40 @@ def security_of(arguments: argparse.Namespace) -> Security:
         raise BadInputError("--cert and --key go together: give both, or neither.")
     ca = read_pem(arguments.ca, "--ca", "CERTIFICATE") if arguments.ca is not None else None
     cert = read_pem(arguments.cert, "--cert", "CERTIFICATE") if arguments.cert is not None else None
+    api_key, api_key_file = _secret(
+        "--api-key", (arguments.api_key, API_KEY_VARIABLE), (arguments.api_key_file, API_KEY_FILE_VARIABLE)
+    )
+    token, token_file = _secret(
+        "--token", (arguments.token, TOKEN_VARIABLE), (arguments.token_file, TOKEN_FILE_VARIABLE)
+    )
     return Security(
         tls=arguments.tls or ca is not None or cert is not None,
         ca=ca,
         cert=cert,
         key=read_pem(arguments.key, "--key", "PRIVATE KEY") if arguments.key is not None else None,
         server_name=arguments.server_name,
-        api_key=_secret(arguments.api_key, "--api-key", API_KEY_VARIABLE),
-        token=_secret(arguments.token, "--token", TOKEN_VARIABLE),
+        api_key=api_key,
+        api_key_file=api_key_file,
+        token=token,
+        token_file=token_file,
     )
 
 
-def _secret(given: str | None, option: str, variable: str) -> str:
-    """Of the command line or the environment. Raises BadInputError for what gRPC cannot carry."""
-    value = given if given is not None else os.environ.get(variable, "")
-    if value.strip() != value or not value.isascii() or not value.isprintable():
-        raise BadInputError(f"{option} (or ${variable}): printable ASCII without spaces around it is needed.")
-    return value
+def _secret(option: str, plain: tuple[str | None, str], file: tuple[Path | None, str]) -> tuple[str, Path | None]:
+    """A key or token, or the file that it is in: each given, and the variable that is looked at where neither is.
+    Raises BadInputError for both at once and for what gRPC cannot carry, and NoCredentialError.
+    """
+    value, path = plain[0], file[0]
+    if value is None and path is None:
+        value = os.environ.get(plain[1]) or None
+        path = Path(os.environ[file[1]]) if os.environ.get(file[1]) else None
+    if value is not None and path is not None:
+        raise BadInputError(f"{option} and {option}-file (or ${plain[1]} and ${file[1]}): give one of them.")
+    if value is not None and not is_credential(value):
+        raise BadInputError(f"{option} (or ${plain[1]}): printable ASCII without spaces around it is needed.")
+    if path is not None:
+        read_credential(path)  # what is wrong from the start is said before anything is dialled
+    return value or "", path
 
 
 def _targets_of(arguments: argparse.Namespace) -> tuple[str, ...]:

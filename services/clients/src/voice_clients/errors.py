@@ -5,6 +5,7 @@ VoiceError
   CallError                 the call itself (exit status 1)
     GatewayUnreachableError nothing there, a closed tunnel, TLS on one side only (exit status 3)
     NotAGatewayError        something answers there, and it is not a voice gateway (exit status 3)
+    NoCredentialError       the file of a key or token cannot be used (exit status 2)
     GatewayFullError        refused for lack of room; `retry_after_ms` says when to try again
     BadRequestError         the configuration or a message was refused
     NotAllowedError         who the caller is was refused
@@ -54,6 +55,15 @@ class NotAGatewayError(CallError):
     """Something answers at the address, and it is not a voice gateway."""
 
     exit_code = 3
+
+
+class NoCredentialError(CallError):
+    """The file of a key or token cannot be used now. It may be in a moment: whatever renews it may be at work."""
+
+    exit_code = 2
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, retryable=True)
 
 
 class GatewayFullError(CallError):

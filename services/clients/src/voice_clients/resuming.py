@@ -74,7 +74,13 @@ class Network(Protocol):
         """All of them, in the order in which they are tried."""
 
     async def dial(self, address: Address, config: CallConfig, timeout_s: float, *, first: bool) -> Connection:
-        """Connect and send the config. Raises GatewayUnreachableError; `first`, it may take longer to say why."""
+        """Connect and send the config, with the key or token of now. Raises CallError; `first`, it may take longer to
+        say why.
+        """
+
+    @property
+    def renews_credentials(self) -> bool:
+        """Whether the next dial may bring another key or token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,11 @@ class GrpcNetwork:
 
     targets: tuple[str, ...]
     security: Security = PLAINTEXT
+
+    @property
+    def renews_credentials(self) -> bool:
+        """See Network."""
+        return self.security.renewed
 
     async def addresses(self) -> list[Address]:
         """See Network."""
@@ -461,7 +472,9 @@ class ResumingCall(Requests):
             failure = found
             if isinstance(failure, BadRequestError):  # also of a gateway that knows nothing of resuming
                 failure = BadRequestError(str(failure), reason=RESUME_REFUSED)
-            if isinstance(failure, BadRequestError | NotAllowedError):
+            if isinstance(failure, BadRequestError) or (
+                isinstance(failure, NotAllowedError) and not self._network.renews_credentials
+            ):
                 await self._give_up(loss, failure)
                 return
             retry_after_ms = failure.retry_after_ms if isinstance(failure, GatewayFullError) else None

@@ -138,6 +138,7 @@ class FakeNetwork:
     dialled: list[tuple[float, str]] = field(default_factory=list)
     resumes: bool = True
     checkpoints: bool = True
+    renews_credentials: bool = False
     takes_s: float = 0.0
     """What a connection takes."""
     waited_s: list[float] = field(default_factory=list)

@@ -81,6 +81,10 @@ class Runner(Protocol):
         """Hold one call."""
         ...
 
+    async def supersede(self, hello: Hello, *, principal: str) -> bool:
+        """End the call that comes back here; False where none does."""
+        ...
+
     async def drain(self, *, deadline_ms: int, resumable_ms: int) -> None:
         """Tell every call that the process stops; calls that can go on elsewhere have until `resumable_ms`."""
         ...

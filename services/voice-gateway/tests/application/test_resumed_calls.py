@@ -508,6 +508,57 @@ def test_a_call_whose_old_half_does_not_end_may_try_again() -> None:
     run_virtual(scenario(), limit_s=60)
 
 
+def test_a_call_is_ended_for_the_one_that_comes_back_to_it_and_for_nobody_else() -> None:
+    """As a full gateway asks, before it knows whether it has a place."""
+
+    async def scenario() -> None:
+        pods = Pods(list(ANSWERS), ANSWERS)
+        runner = pods.runners[0]
+        transport = FakeTransport()
+        hello = Hello(sample_rate_hz=16_000, capabilities=RESUMABLE)
+        held = asyncio.create_task(runner.run(hello, transport, call_id="a", principal="anna"))
+        await asyncio.sleep(1)
+        token = next(item.message.token for item in transport.received if isinstance(item.message, CheckpointOut))
+        mine = Hello(resume=ResumeIn(token))
+        for other, principal in (
+            (mine, "ben"),
+            (mine, ""),
+            (Hello(), "anna"),
+            (Hello(resume=ResumeIn(b"nonsense")), "anna"),
+            (Hello(resume=ResumeIn(await token_of(pods, principal="anna", call_id="b"))), "anna"),
+            (Hello(resume=ResumeIn(token), sample_rate_hz=8_000), "anna"),
+        ):
+            assert not await runner.supersede(other, principal=principal)
+            assert not await pods.runners[1].supersede(mine, principal="anna")
+            await asyncio.sleep(0.1)
+            assert not held.done()
+        of_same_name = Hello(resume=ResumeIn(await token_of(Pods(list(ANSWERS), ANSWERS), principal="ben")))
+        assert not await runner.supersede(of_same_name, principal="ben")
+        assert runner.running == 1
+        assert await runner.supersede(mine, principal="anna")
+        await asyncio.sleep(0.01)
+        assert held.done()
+        assert held.exception() is None
+        assert not await runner.supersede(mine, principal="anna")
+        assert not [name for name in pods.telemetry.counts if name.startswith("resume_")], "nothing is resumed yet"
+
+    run_virtual(scenario(), limit_s=60)
+
+
+def test_a_gateway_that_stops_ends_no_call_for_one_that_comes_back() -> None:
+    async def scenario() -> None:
+        pods = Pods(list(ANSWERS), ANSWERS, count=1)
+        async with phoned(pods) as phone:
+            await phone.say("tell me a story")
+            await phone.until_heard(3)
+            await pods.runners[0].drain(deadline_ms=25_000, resumable_ms=10_000)
+            back = Hello(resume=ResumeIn(phone.kept.token))
+            assert not await pods.runners[0].supersede(back, principal="")
+            assert pods.held()
+
+    run_virtual(scenario(), limit_s=60)
+
+
 def test_a_token_that_is_used_twice_makes_two_calls_of_one_in_two_processes() -> None:
     async def scenario() -> None:
         pods = Pods(list(ANSWERS), ANSWERS)
@@ -568,10 +619,10 @@ def test_a_token_that_is_no_use_never_becomes_a_call(
     run_virtual(scenario(), limit_s=60)
 
 
-async def token_of(pods: Pods, *, principal: str = "") -> bytes:
+async def token_of(pods: Pods, *, principal: str = "", call_id: str = "a") -> bytes:
     transport, runner = FakeTransport(), pods.runners[0]
     hello = Hello(sample_rate_hz=16_000, capabilities=RESUMABLE, language_code="de-DE")
-    call = asyncio.create_task(runner.run(hello, transport, call_id="a", principal=principal))
+    call = asyncio.create_task(runner.run(hello, transport, call_id=call_id, principal=principal))
     await asyncio.sleep(1)
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from gateway_edge import WAIT_S, all_of, audio, config, refused, served
+from gateway_edge import COMES_BACK, WAIT_S, all_of, audio, config, refused, served
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -257,7 +257,7 @@ async def test_a_full_gateway_refuses_at_once_and_says_when_to_come_back() -> No
     async with served(until_gone, MAX_CALLS="1") as edge:
         first = await edge.call(config())
         await edge.runner.started.wait()
-        said, error = await refused(await edge.call())
+        said, error = await refused(await edge.call(config()))
         info, retry = details(error)
         assert (error.code(), said) == (grpc.StatusCode.RESOURCE_EXHAUSTED, [])
         assert error.details() == "All 1 places of this gateway are taken; try again in a moment."
@@ -273,6 +273,61 @@ async def test_a_full_gateway_refuses_at_once_and_says_when_to_come_back() -> No
         edge.runner.started.clear()
         await edge.runner.started.wait()
         again.cancel()
+
+
+@pytest.mark.parametrize("message", [None, audio(), config(resume=pb.Resume(token=b"of another call"))])
+async def test_a_full_gateway_waits_for_nobody_but_who_comes_back(message: Any) -> None:
+    async with served(until_gone, MAX_CALLS="1") as edge:
+        first = await edge.call(config())
+        await edge.runner.started.wait()
+        _, error = await refused(await edge.call(*([] if message is None else [message])))
+        assert details(error)[0].reason == "AT_CAPACITY"
+        assert edge.metric("calls_refused_total", reason="at_capacity") == 1
+        assert not edge.runner.ended.is_set()
+        first.cancel()
+
+
+async def test_at_the_door_of_a_full_gateway_there_is_room_for_as_many_as_it_holds() -> None:
+    async with served(until_gone, MAX_CALLS="1") as edge:
+        first = await edge.call(config())
+        await edge.runner.started.wait()
+        silent = await edge.call()
+        async with asyncio.timeout(WAIT_S):
+            while not edge.gateway._service._at_door:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.001)
+        _, error = await refused(await edge.call(config(resume=pb.Resume(token=COMES_BACK))))
+        assert details(error)[0].reason == "AT_CAPACITY"
+        assert not edge.runner.superseded.is_set(), "it was not even read"
+        silent.cancel()
+        first.cancel()
+
+
+async def test_a_call_that_comes_back_to_a_full_gateway_gets_the_place_that_it_has() -> None:
+    superseded: list[asyncio.Event] = []
+    active: list[Callable[[], float | None]] = []
+    seen: list[float | None] = []
+
+    async def until_superseded(hello: Hello, transport: CallTransport) -> None:
+        seen.extend(look() for look in active)
+        if hello.resume is None:
+            await superseded[0].wait()
+        else:
+            await echo(hello, transport)
+
+    async with served(until_superseded, MAX_CALLS="1") as edge:
+        superseded.append(edge.runner.superseded)
+        active.append(lambda: edge.metric("active_streams"))
+        first = await edge.call(config())
+        await edge.runner.started.wait()
+        again = await edge.call(config(resume=pb.Resume(token=COMES_BACK)), audio(b"\1\2"), close=True)
+        assert [message.transcript_chunk for message in await all_of(again)] == ["0102", ""]
+        assert await all_of(first) == []
+        assert [hello.resume is not None for hello in edge.runner.hellos] == [False, True]
+        await edge.gateway._service.until_idle()
+        assert seen == [1, 1], "one call, wherever it is"
+        assert edge.metric("active_streams") == 0
+        assert edge.metric("calls_refused_total", reason="at_capacity") == 0
+        assert edge.metric("requests_total", status="ok") == 2
 
 
 async def test_a_draining_gateway_lets_calls_end_and_takes_none() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import signal
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -208,6 +209,48 @@ async def test_a_gateway_that_is_told_to_go_sends_its_calls_to_another_one(
             assert await before.call.code() is grpc.StatusCode.OK
             await assert_it_goes_on(after, before, fakes)
     assert await asyncio.to_thread(gateways[0].process.wait, WAIT_S) == 0
+
+
+async def test_a_full_gateway_goes_on_with_its_call_though_its_old_connection_is_not_given_up(
+    fakes: Fakes,
+) -> None:
+    base_url = f"http://127.0.0.1:{fakes.running.ready['llm_port']}/v1"
+    with gateway_for(f"127.0.0.1:{fakes.running.ready['riva_port']}", base_url, MAX_CALLS="1") as gateway:
+        async with connected(gateway) as before:
+            await before.call.write(pb.ClientMessage(text_input="Tell me a story."))
+            await before.until_heard(samples_of(PHRASES[0]) + 800)
+            stranger = pb.Resume(token=before.token[:-1] + b"?", cause=pb.RESUME_CAUSE_SILENCE)
+            for resume in (None, stranger):
+                async with connected(gateway, resume) as other:
+                    messages, error = await refused(other.call)
+                    assert (error.code(), messages) == (grpc.StatusCode.RESOURCE_EXHAUSTED, [])
+            while (message := await before.next()).generation != before.generation or not message.audio_chunk:
+                pass  # it has not been disturbed
+            async with connected(gateway, brought_by(before, pb.RESUME_CAUSE_SILENCE)) as after:
+                await after.next()
+                assert await metric(gateway, "active_streams") == 1
+                assert await all_of(before.call) is not None
+                assert await before.call.code() is grpc.StatusCode.OK
+                await after.until(pb.END_OF_TURN)
+                assert after.messages[0].session.call_id == before.messages[0].session.call_id
+                await after.call.done_writing()
+                await all_of(after.call)
+        assert await metric(gateway, 'calls_refused_total{reason="at_capacity"}') == 2
+        assert await metric(gateway, "active_streams") == 0
+    assert [entry["status"] for entry in gateway.events("call_ended")] == ["ok", "ok"]
+
+
+async def metric(gateway: Service, name: str) -> float:
+    """One figure of the gateway's."""
+
+    def read() -> str:
+        url = f"http://127.0.0.1:{gateway.ready['metrics_port']}/metrics"
+        with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
+            body: bytes = answer.read()
+        return body.decode()
+
+    lines = (await asyncio.to_thread(read)).splitlines()
+    return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(f"voice_gateway_{name} ")))
 
 
 async def test_a_token_of_another_installation_is_refused_with_a_sentence(

@@ -270,7 +270,7 @@ async def test_a_stranger_takes_no_place_and_learns_nothing(tmp_path: Path) -> N
             assert "load" not in str(error)
             assert edge.metric("auth_refusals_total", reason=reason) == 1
         assert edge.metric("calls_refused_total", reason="at_capacity") == 0
-        _, error = await refused(await edge.call(x_api_key=OTHER))
+        _, error = await refused(await edge.call(config(), x_api_key=OTHER))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, "who is known is told that all places are taken"
         await call.done_writing()
 

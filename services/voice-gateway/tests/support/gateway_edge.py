@@ -21,6 +21,9 @@ Script = Callable[[Hello, CallTransport], Awaitable[None]]
 
 WAIT_S = 20.0
 
+COMES_BACK = b"the call that is held"
+"""The token that a scripted runner knows."""
+
 
 async def nothing(hello: Hello, transport: CallTransport) -> None:
     """Ends at once."""
@@ -39,6 +42,7 @@ class ScriptedRunner:
     principals: list[str] = field(default_factory=list)
     drains_ms: list[tuple[int, int]] = field(default_factory=list)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    superseded: asyncio.Event = field(default_factory=asyncio.Event)
     outcome: BaseException | None = None
 
     async def run(
@@ -57,6 +61,15 @@ class ScriptedRunner:
             raise
         finally:
             self.ended.set()
+
+    async def supersede(self, hello: Hello, *, principal: str) -> bool:
+        """End the one call that is held, if it comes back."""
+        assert hello.resume is not None
+        found = hello.resume.token == COMES_BACK
+        if found:
+            self.superseded.set()
+        self.principals.append(principal)
+        return found
 
     async def drain(self, *, deadline_ms: int, resumable_ms: int) -> None:
         """Note it."""

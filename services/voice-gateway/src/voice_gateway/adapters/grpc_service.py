@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypeAlias
 
 import grpc
@@ -29,6 +29,8 @@ from voice_gateway.application.messages import EventKind, EventOut, Hello, Inbou
 from voice_gateway.application.ports import CallTransport, Telemetry
 from voice_gateway.application.tracing import CallTrace, NoTracer, Tracer
 from voice_gateway.domain.errors import (
+    AtCapacity,
+    BadRequest,
     CallIdle,
     CallRefused,
     GatewayError,
@@ -44,6 +46,9 @@ FAREWELL_TIMEOUT_S = 1.0
 """Longest wait for the client to take the ERROR event before the status follows."""
 GONE_S = 1.0
 """Longest from a write that fails to the cancellation of its call; without one it is a failure of ours."""
+DOOR_S = 2.0
+"""Longest wait for the first message of a caller for whom there is no place. A client sends it at once; a checkpoint of
+64 KiB takes that long over 256 kbit/s."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, pb.ServerMessage]"
 
@@ -57,6 +62,10 @@ class CallRunner(Protocol):
         self, hello: Hello, transport: CallTransport, *, call_id: str, trace: CallTrace, principal: str
     ) -> None:
         """Hold one call, from its first message on. Raises GatewayError, also inside an exception group."""
+        ...
+
+    async def supersede(self, hello: Hello, *, principal: str) -> bool:
+        """End the call that comes back here; False where none does."""
         ...
 
 
@@ -122,27 +131,57 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
         self._tracer = tracer or NoTracer()
         self._new_call_id = new_call_id
         self._idle = asyncio.Event()
+        self._at_door = 0
 
     # Generated types know generators only; reading and writing by hand is grpc.aio's other way.
     async def StreamAudio(self, request_iterator: Any, context: Context) -> None:  # type: ignore[override] # noqa: ARG002, N802
         """One call."""
+        transport = GrpcTransport(context)
         try:
-            with ExitStack() as held:
-                self._admit(held)
+            async with AsyncExitStack() as held:
+                hello = await self._admit(held, transport)
                 call_id = self._new_call_id()
                 trace = self._tracer.call_started(call_id, _texts(context.invocation_metadata()))
                 held.enter_context(bound(call_id=call_id, **_log_fields(trace)))
-                await self._counted(context, trace, call_id=call_id)
+                await self._counted(transport, trace, call_id=call_id, hello=hello)
         finally:
             if not self._admission.running:
                 self._idle.set()
 
-    def _admit(self, held: ExitStack) -> None:
+    async def _admit(self, held: AsyncExitStack, transport: GrpcTransport) -> Hello | None:
+        """Take a place. Where all are taken, a call that is held here and comes back gets the one that it has. Gives
+        the first message where that had to be read. Raises CallRefused.
+        """
+        hello = None
         try:
-            held.enter_context(self._admission.place())
+            try:
+                held.enter_context(self._admission.place())
+            except AtCapacity:
+                hello = back = await self._at_the_door(transport)
+                if back is None:
+                    raise
+                place = self._admission.handed_over(lambda: self._runner.supersede(back, principal=PRINCIPAL.get()))
+                await held.enter_async_context(place)
         except CallRefused as refusal:
             self._telemetry.call_refused(refusal.reason.lower())
             raise
+        return hello
+
+    async def _at_the_door(self, transport: GrpcTransport) -> Hello | None:
+        """The first message of a caller for whom there is no place, if it brings a call back. As many may wait here as
+        there are places: all calls may have lost their connections at once.
+        """
+        if self._at_door >= self._admission.max_calls:
+            return None
+        self._at_door += 1
+        try:
+            async with asyncio.timeout(DOOR_S):
+                first = await transport.receive()
+        except (TimeoutError, BadRequest):
+            return None
+        finally:
+            self._at_door -= 1
+        return first if isinstance(first, Hello) and first.resume is not None else None
 
     async def CheckBackends(self, request: pb.CheckBackendsRequest, context: Any) -> pb.CheckBackendsResponse:  # noqa: ARG002, N802
         """How the backends are."""
@@ -154,12 +193,12 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
             self._idle.clear()
             await self._idle.wait()
 
-    async def _counted(self, context: Context, trace: CallTrace, *, call_id: str) -> None:
+    async def _counted(self, transport: GrpcTransport, trace: CallTrace, *, call_id: str, hello: Hello | None) -> None:
         started_s = time.monotonic()
         status = "internal"
         self._telemetry.call_started()
         try:
-            await self._call(GrpcTransport(context), trace, call_id=call_id)
+            await self._call(transport, trace, call_id=call_id, hello=hello)
             status = "ok"
         except asyncio.CancelledError:
             status = "cancelled"
@@ -175,10 +214,10 @@ class VoiceGatewayService(pb_grpc.VoiceGatewayServicer):
             trace.ended(status)
             log.info("call_ended", status=status, seconds=round(after_s, 3))
 
-    async def _call(self, transport: GrpcTransport, trace: CallTrace, *, call_id: str) -> None:
+    async def _call(self, transport: GrpcTransport, trace: CallTrace, *, call_id: str, hello: Hello | None) -> None:
         principal = PRINCIPAL.get()
         try:
-            hello = await self._hello(transport)
+            hello = hello or await self._hello(transport)
             if hello.resume is None:  # else the runner finds out which call it is
                 trace.begun(sample_rate_hz=hello.sample_rate_hz, language=hello.language_code[:35])
             log.info(

@@ -58,7 +58,7 @@ class Continuity:
         self._call = call
         self._seal = seal if Capability.CHECKPOINTS in call.admitted.capabilities else None
         self._telemetry = telemetry
-        self._principal = principal
+        self.principal = principal
         self._told: tuple[object, ...] = ()
         """What the newest checkpoint was about."""
         self._phrase = (0, 0, -1)
@@ -139,7 +139,7 @@ class Continuity:
                 played_ms=None if played_ms is None else round(played_ms),
             ),
         )
-        token = self._seal.seal(checkpoint, principal=self._principal)
+        token = self._seal.seal(checkpoint, principal=self.principal)
         if not token:
             log.warning("checkpoint_too_large", turn=checkpoint.talk.turn)
             self._sealed_ms = -1

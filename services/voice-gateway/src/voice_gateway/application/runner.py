@@ -9,7 +9,7 @@ from voice_gateway.application.ports import BackendSelection, BackendWish, CallT
 from voice_gateway.application.resumption import CallMoved, Resumption, readmit, taken_up
 from voice_gateway.application.services import CallServices
 from voice_gateway.application.tracing import NO_TRACE, CallTrace
-from voice_gateway.domain.errors import AtCapacity, BackendKind, Draining, ResumeRefused
+from voice_gateway.domain.errors import AtCapacity, BackendKind, Draining, GatewayError, ResumeRefused
 
 log = get_logger(__name__)
 
@@ -80,6 +80,28 @@ class CallRunner:
         finally:
             self._services.telemetry.resume_asked(asked.cause, result)
         return resumption, admitted
+
+    async def supersede(self, hello: Hello, *, principal: str) -> bool:
+        """End the call that `principal` comes back to, if it is held here and can go on: its place is then the new
+        stream's. False where there is no such call; then nothing has changed.
+        """
+        older = self._held_for(hello, principal)
+        if older is None:
+            return False
+        await older.continuity.supersede()
+        return True
+
+    def _held_for(self, hello: Hello, principal: str) -> Call | None:
+        if hello.resume is None or self._draining:
+            return None
+        try:
+            resumption = taken_up(hello.resume, self._services.seal, principal=principal)
+            # What would be refused then must not end the call that goes on.
+            self._selection.select(_wish(readmit(hello, resumption)))
+        except GatewayError:
+            return None
+        older = self._running.get(resumption.checkpoint.call_id)
+        return older if older is not None and older.continuity.principal == principal else None
 
     async def _hold(
         self,
