@@ -9,6 +9,7 @@ from servicekit.testing import run_virtual
 from voice_gateway.application.messages import EventKind, TextIn
 from voice_gateway.domain.errors import BackendUnavailable
 from voice_gateway.testing.backends import AsrScript, LlmScript
+from voice_gateway.testing.spares import Spares
 from voice_gateway.testing.world import World
 
 
@@ -43,3 +44,13 @@ def test_lines_of_a_turn_name_the_call_and_the_turn() -> None:
     assert [line["turn"] for line in lines if line["event"] == "turn_ended"] == [1, 2]
     assert "Rumpelstiltskin" not in json.dumps(lines)
     assert "trace_id" not in lines[0]
+
+
+def test_what_a_model_says_of_its_failure_is_not_logged_where_another_one_stands_in() -> None:
+    failure = BackendUnavailable("llm", "It cannot be reached.", detail="The prompt was: call Rumpelstiltskin")
+    world = World(
+        llm=LlmScript(error=failure, fail_after_tokens=0), spares=Spares(llm=LlmScript(replies=["It is noon."]))
+    )
+    lines = logged(world)
+    assert [line["kind"] for line in lines if line["event"] == "backend_failed_over"] == ["llm"]
+    assert "Rumpelstiltskin" not in json.dumps(lines)
