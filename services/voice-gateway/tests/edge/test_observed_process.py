@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -161,12 +162,22 @@ async def test_a_collector_gets_a_calls_trace_while_the_call_goes_on(fakes: Serv
         assert b"Rumpelstiltskin" not in everything + "".join(gateway.lines).encode()
 
 
-async def test_a_collector_that_is_gone_costs_no_call(fakes: Service) -> None:
-    """It is stopped in time as well: the fixture fails where that takes longer."""
-    with in_front_of(fakes, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_BSP_SCHEDULE_DELAY="100") as gateway:
-        await turn_of(gateway)
-    (ended,) = gateway.events("call_ended")
-    assert ended["status"] == "ok"
+@pytest.mark.parametrize("mute", [False, True], ids=["gone", "mute"])
+async def test_a_collector_that_does_not_answer_costs_no_call(mute: bool, fakes: Service) -> None:
+    """It is stopped in time as well: the fixture fails where the exporter is waited for to its own end."""
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        address = f"http://127.0.0.1:{collector.getsockname()[1]}" if mute else "http://127.0.0.1:9"
+        patient = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
+        with in_front_of(fakes, OTEL_EXPORTER_OTLP_ENDPOINT=address, **patient) as gateway:
+            for _ in range(3):
+                await turn_of(gateway)
+            if mute:
+                connection, _ = await asyncio.to_thread(collector.accept)
+                assert await asyncio.to_thread(connection.recv, 100), "spans wait for an answer now"
+        if mute:
+            connection.close()
+    assert [line["status"] for line in gateway.events("call_ended")] == ["ok"] * 3
+    assert gateway.events("stopped") != []
 
 
 async def test_the_level_of_the_logs_changes_while_it_runs(fakes: Service, tmp_path: Path) -> None:
