@@ -87,7 +87,8 @@ OVERVIEW = Page(
                 ),
                 Panel(
                     "Turns ended", "A minute, by outcome. `failed`: nothing could be answered; see Backends. "
-                    "`interrupted` is a caller who spoke over the answer.",
+                    "`interrupted` is a caller who spoke over the answer; `cut_off` one who hung up in it, or lost the "
+                    "connection.",
                     one(f"60 * {rate(G + 'turns_total', by='outcome')}", "{{outcome}}"), stacked=True,
                 ),
                 Panel(
@@ -145,8 +146,8 @@ TURNS = Page(
                 Panel(
                     "Reached after the end of speech",
                     "The chosen quantile of each stage, in their order; the step from bar to bar is what the stage "
-                    "costs. The longest step is where to look: recogniser, model and voice are on Backends. "
-                    "`played` comes from clients that acknowledge.",
+                    "costs. The longest step is where to look: recogniser, model and voice are on Backends. Spoken turns "
+                    "alone; `played` comes from clients that acknowledge.",
                     tuple(
                         Query(
                             quantile("$quantile", f"{G}turn_stage_seconds", f'stage="{stage}"'), text,

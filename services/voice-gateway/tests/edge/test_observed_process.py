@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,46 @@ async def test_a_collector_that_does_not_answer_costs_no_call(mute: bool, fakes:
             connection.close()
     assert [line["status"] for line in gateway.events("call_ended")] == ["ok"] * 3
     assert gateway.events("stopped") != []
+
+
+def series(gateway: Service) -> set[str]:
+    """Names and labels of all that Prometheus would keep."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.ready['metrics_port']}/metrics", timeout=WAIT_S) as answer:
+        lines = answer.read().decode().splitlines()
+    return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+
+async def hostile(gateway: Service, number: int) -> None:
+    """One stream for each thing that a caller may name: a language, a session, a voice, a cause, a trace."""
+    name = f"Mallory-{number}"
+    wishes: list[dict[str, Any]] = [
+        {"language_code": f"qa{'abcdefgh'[number]}-US", "session_id": name},
+        {"language_code": name},
+        {"overrides": pb.SessionOverrides(tts_voice=name)},
+        {"overrides": pb.SessionOverrides(llm_model=name)},
+        {"resume": pb.Resume(token=name.encode(), cause=40 + number, gap_ms=2**62)},  # type: ignore[arg-type] # enums are open
+    ]
+    async with grpc.aio.insecure_channel(gateway.address) as channel:
+        for wish in wishes:
+            metadata = (("traceparent", name), ("x-request-id", name))
+            call = pb_grpc.VoiceGatewayStub(channel).StreamAudio(timeout=WAIT_S, metadata=metadata)
+            with suppress(grpc.aio.AioRpcError):
+                await call.write(config(**wish))
+                await call.write(pb.ClientMessage(text_input=name))
+                await call.done_writing()
+                while await call.read() is not grpc.aio.EOF:
+                    pass
+
+
+async def test_nothing_that_callers_send_makes_a_series(fakes: Service) -> None:
+    with in_front_of(fakes) as gateway:
+        await hostile(gateway, 0)
+        before = series(gateway)
+        for number in range(1, 5):
+            await hostile(gateway, number)
+        assert series(gateway) == before
+    assert not any("Mallory" in each or "qaa" in each for each in before)
+    assert len(before) < 2_000
 
 
 async def test_the_level_of_the_logs_changes_while_it_runs(fakes: Service, tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ class Phone:
     async def say(self, utterance: Utterance, turn: TurnRecord, *, timeout_s: float) -> None:
         """Speak, from the next chunk on; returns when all of it is sent. Raises CallOverError or TimeoutError."""
         turn.server_turn = self._answering[0]  # an answer to this one has a higher number
+        turn.said_ns = time.monotonic_ns()
         self.turn = turn
         self._turns.append(turn)
         self._speech.extend(utterance.chunks)
@@ -106,35 +107,33 @@ class Phone:
 
     async def stream(self) -> None:
         """Send a chunk at each tick of an absolute schedule, and acknowledgements between them."""
-        loop = asyncio.get_running_loop()
-        due_s, ack_s = loop.time(), loop.time() + ACK_EVERY_S
+        due_s = time.monotonic()
+        ack_s = due_s + ACK_EVERY_S
         with contextlib.suppress(CallError):  # the reader tells why the call ended
             while self._microphone_on:
                 due_s += self._chunk_s
-                now_s = loop.time()
+                now_s = time.monotonic()
                 if due_s > now_s:
                     await asyncio.sleep(due_s - now_s)
-                    now_s = loop.time()
+                    now_s = time.monotonic()
                 self._chunks.note(now_s - due_s)
-                await self._send_chunk()
+                await self._send_chunk(round(due_s * 1e9))
                 if self._acks and now_s >= ack_s:
                     ack_s = now_s + ACK_EVERY_S
                     await self._acknowledge()
             if self._acks:
                 await self._acknowledge()
 
-    async def _send_chunk(self) -> None:
+    async def _send_chunk(self, due_ns: int) -> None:
         if not self._speech:
             await self._call.send_audio(self._silence)
             return
         turn = self.turn
         await self._call.send_audio(self._speech.popleft())
-        now_ns = time.monotonic_ns()
         if turn is None:
             return
-        turn.speech_start_ns = turn.speech_start_ns or now_ns
+        turn.spoke(due_ns, last=not self._speech)
         if not self._speech:
-            turn.speech_end_ns = now_ns
             self._news()
 
     async def _acknowledge(self) -> None:
