@@ -146,8 +146,8 @@ TURNS = Page(
                 Panel(
                     "Reached after the end of speech",
                     "The chosen quantile of each stage, in their order; the step from bar to bar is what the stage "
-                    "costs. The longest step is where to look: recogniser, model and voice are on Backends. Spoken turns "
-                    "alone; `played` comes from clients that acknowledge.",
+                    "costs. The longest step is where to look: recogniser, model and voice are on Backends. "
+                    "Spoken turns alone; `played` comes from clients that acknowledge.",
                     tuple(
                         Query(
                             quantile("$quantile", f"{G}turn_stage_seconds", f'stage="{stage}"'), text,
