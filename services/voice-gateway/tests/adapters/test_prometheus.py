@@ -197,6 +197,7 @@ async def test_prometheus_can_read_it() -> None:
         openmetrics = await asked(port, b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\n\r\n")
         assert b"openmetrics-text" in openmetrics
         assert openmetrics.endswith(b"# EOF\n")
+        assert b"_created" not in openmetrics, "a second series for each"
 
 
 @pytest.mark.edge

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -68,6 +68,10 @@ class MetricDoc:
     kind: str
     labels: tuple[str, ...]
     text: str
+
+
+# Else each counter and histogram has a second series with the time of its creation, which nobody asks for.
+disable_created_metrics()
 
 
 class _Maker:
