@@ -52,7 +52,7 @@ class Phone:
         self._silence = bytes(2 * (rate_hz * chunk_ms // 1000))
         self._chunks = chunks
         self._acks = acks
-        self._speech: deque[bytes] = deque()
+        self._speech: deque[tuple[int, bytes]] = deque()  # when it was decided to say it, and what
         self._turns: deque[TurnRecord] = deque(maxlen=REMEMBERED_TURNS)
         self._answering = (0, False)  # highest turn the gateway speaks in, and whether it does
         self._awaited: tuple[Callable[[], bool], asyncio.Future[None]] | None = None
@@ -68,10 +68,10 @@ class Phone:
     async def say(self, utterance: Utterance, turn: TurnRecord, *, timeout_s: float) -> None:
         """Speak, from the next chunk on; returns when all of it is sent. Raises CallOverError or TimeoutError."""
         turn.server_turn = self._answering[0]  # an answer to this one has a higher number
-        turn.said_ns = time.monotonic_ns()
         self.turn = turn
         self._turns.append(turn)
-        self._speech.extend(utterance.chunks)
+        said_ns = time.monotonic_ns()
+        self._speech.extend((said_ns, chunk) for chunk in utterance.chunks)
         await self.until(lambda: turn.speech_end_ns > 0, timeout_s)
 
     async def until(self, happened: Callable[[], bool], timeout_s: float) -> None:
@@ -129,10 +129,11 @@ class Phone:
             await self._call.send_audio(self._silence)
             return
         turn = self.turn
-        await self._call.send_audio(self._speech.popleft())
+        said_ns, chunk = self._speech.popleft()
+        await self._call.send_audio(chunk)
         if turn is None:
             return
-        turn.spoke(due_ns, last=not self._speech)
+        turn.spoke(max(due_ns, said_ns), last=not self._speech)
         if not self._speech:
             self._news()
 

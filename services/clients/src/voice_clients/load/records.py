@@ -40,8 +40,6 @@ class TurnRecord:
 
     interrupting: bool
     """Said over an answer."""
-    said_ns: int = 0
-    """When the caller decided to say it."""
     speech_start_ns: int = 0
     speech_end_ns: int = 0
     """When the last chunk of the speech was due; 0 before it was handed to the connection."""
@@ -67,15 +65,14 @@ class TurnRecord:
         return begun or self.outcome is Outcome.ANSWERED
 
     def spoke(self, due_ns: int, *, last: bool) -> None:
-        """A chunk of the speech, due at `due_ns`, was handed to the connection.
+        """A chunk of the speech, spoken by `due_ns`, was handed to the connection.
 
         It counts from when it was due: a connection that takes no audio for a while keeps its caller waiting, and the
         gateway must not look quick for it.
         """
-        at_ns = max(due_ns, self.said_ns)
-        self.speech_start_ns = self.speech_start_ns or at_ns
+        self.speech_start_ns = self.speech_start_ns or due_ns
         if last:
-            self.speech_end_ns = at_ns
+            self.speech_end_ns = due_ns
 
     @property
     def response_ms(self) -> float | None:

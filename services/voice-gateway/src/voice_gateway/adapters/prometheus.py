@@ -71,7 +71,7 @@ class MetricDoc:
 
 
 # Else each counter and histogram has a second series with the time of its creation, which nobody asks for.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class _Maker:
@@ -208,7 +208,7 @@ class PrometheusTelemetry:
         for rule in RULES:
             self._turns.labels(rule, "failed")
         for kind in BACKENDS:
-            for failure in (BackendError, *all_errors(BackendError)):
+            for failure in [BackendError, *all_errors(BackendError)]:
                 self._ladder.reasons.labels(kind, failure.reason.lower())
 
     def call_started(self) -> None:
