@@ -16,7 +16,7 @@ from voice_gateway.adapters.authentication import Cause
 from voice_gateway.adapters.rpc_status import all_errors
 from voice_gateway.application.ports import Load
 from voice_gateway.domain.breaker import BreakerState
-from voice_gateway.domain.errors import BackendError, BackendKind
+from voice_gateway.domain.errors import BackendError, BackendKind, GatewayError
 from voice_gateway.domain.report import RULES, Stage, TurnReport
 
 BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3, 1.6, 2.0, 3.0, 5.0, 7.5, 10.0)
@@ -207,8 +207,9 @@ class PrometheusTelemetry:
                 counter.labels(value)
         for rule in RULES:
             self._turns.labels(rule, "failed")
+        failures: list[type[GatewayError]] = [BackendError, *all_errors(BackendError)]
         for kind in BACKENDS:
-            for failure in [BackendError, *all_errors(BackendError)]:
+            for failure in failures:
                 self._ladder.reasons.labels(kind, failure.reason.lower())
 
     def call_started(self) -> None:
