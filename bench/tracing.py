@@ -45,11 +45,11 @@ print(time.process_time() - started, resident_mb() - before)
 def turn(spans: CallSpans, number: int) -> None:
     """All that a call tells of one turn."""
     with spans.recognition(number, language="en-US", model="") as asr:
-        asr.note(rpc_service="s", rpc_method="m", address="riva:50051")
+        asr.note(rpc_method="s/m", address="riva:50051")
         for _ in range(4):
             asr.mark("first_result_ms")
         asr.count(words=4)
-        asr.note(grpc_status=0)
+        asr.note(grpc_status="OK")
     with spans.span(Op.LLM, number, model="m", temperature=0.5, max_tokens=64, speculative=False) as llm:
         llm.note(address="http://llm:8000/v1")
         llm.mark("first_token_ms")
@@ -58,10 +58,10 @@ def turn(spans: CallSpans, number: int) -> None:
             llm.say("assistant", "word")
     for phrase in range(3):
         with spans.span(Op.TTS, number, voice="", phrase=phrase, characters=40) as tts:
-            tts.note(rpc_service="s", rpc_method="m", address="riva:50051")
+            tts.note(rpc_method="s/m", address="riva:50051")
             for _ in range(10):
                 tts.mark("first_audio_ms")
-            tts.note(samples=40_000, grpc_status=0)
+            tts.note(samples=40_000, grpc_status="OK")
     spans.turn_ended(TurnReport(number, "asr_final", "answered", STAGES))
 
 

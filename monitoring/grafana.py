@@ -49,7 +49,9 @@ class Panel:
     width: int = 8
     height: int = 8
     steps: tuple[tuple[float, str], ...] = ()
-    """Thresholds: from this value on, this colour. Below the first, green."""
+    """Thresholds: from this value on, this colour."""
+    low: str = "green"
+    """Colour below the first of them."""
     stacked: bool = False
     maximum: float | None = None
     states: tuple[tuple[int, str, str], ...] = ()
@@ -212,7 +214,7 @@ def _target(panel: Panel, query: Query, ref: str) -> Json:
 
 
 def _defaults(panel: Panel) -> Json:
-    steps: list[Json] = [{"color": "green", "value": None}]
+    steps: list[Json] = [{"color": panel.low, "value": None}]
     steps += [{"color": color, "value": value} for value, color in panel.steps]
     made: Json = {
         "unit": panel.unit,

@@ -212,8 +212,11 @@ CAPACITY = Page(
                     "Frames left to the energy gate", "Share of frames that the model did not get to. `behind` and "
                     "`full`: the machine is overloaded, onsets are judged by energy alone, and noise pauses answers.",
                     one(
-                        share(rate(f"{G}vad_frames_unscored_total"), rate(f"{G}vad_frames_scored_total")), "unscored",
-                        may_be_empty=True,
+                        share(
+                            rate(f"{G}vad_frames_unscored_total"),
+                            f"({rate(G + 'vad_frames_unscored_total')} + {rate(G + 'vad_frames_scored_total')})",
+                        ),
+                        "unscored", may_be_empty=True,
                     ),
                     unit="percentunit", steps=((0.01, "yellow"), (0.05, "red")),
                 ),

@@ -10,6 +10,13 @@ GATEWAYS = " and on (namespace, pod) voice_gateway_active_streams{{}}"
 """Keeps the gateway's own process of all that have process metrics."""
 
 
+NO_ERRORS = (
+    "ok|cancelled|refused|resume_refused|bad_request|invalid_config|unexpected_message|chunk_too_large|text_too_long|"
+    "invalid_message|call_too_long|call_idle"
+)
+"""Ends of calls that the objective does not count: helm/voice-workflow/rules/objectives.yaml."""
+
+
 def rate(metric: str, matchers: str = "", by: str = "") -> str:
     """Per second, summed by `by`."""
     return f"sum{_by(by)} (rate({metric}{_pods(matchers)}[$__rate_interval]))"

@@ -1,8 +1,8 @@
 """Two gateways with all in them that a dashboard shows: answers, interruptions, coughs, failing backends, refused
 calls, good and bad edits of the configuration, journals, and engines that really compute.
 
-Pod 0 is connected to fakes, and to a second model behind one that fails for a while. Pod 1 is connected to the speech
-worker and the responder, as `make demo` is.
+Pod 0 is connected to fakes, and to a second model behind one that fails for a while; its calls are traced. Pod 1 is
+connected to the speech worker and the responder, as `make demo` is.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench.barge_in import TEXTS
 from bench.callers import Caller
+from bench.collector import collecting
 from bench.lines import RawLine
 from bench.phone import CallFailedError, Phone
 from bench.processes import LOGS, Served, gateway
@@ -75,7 +76,9 @@ async def scene(folder: Path, *, max_calls: int = 8) -> AsyncIterator[Scene]:
         responder = await stack.enter_async_context(
             _service(folder, "offline-responder", RESPONDER_LISTEN_ADDRESS="127.0.0.1:0")
         )
+        traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": await stack.enter_async_context(collecting())}
         on_fakes = {
+            **traced,
             "GATEWAY_CONFIG": str(config),
             "MAX_CALLS": str(max_calls),
             "LLM_FALLBACKS": f"http://127.0.0.1:{spare.llm_port}/v1",

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Every measurement that the documents quote, in one run: about twenty minutes on two cores. Nothing is asserted.
-# Usage: scripts/bench.sh [gateway|barge_in|turns|heard|resume|echo|hearing|telemetry|engines|flame] [arguments of the benchmark]
+# The measurements that the documents quote, in one run: about twenty minutes on two cores. Nothing is asserted. Not among
+# them: long ones and those that need a cluster (python -m bench.load, bench.cluster).
+# Usage: scripts/bench.sh [gateway|barge_in|turns|heard|resume|echo|hearing|telemetry|tracing|engines|flame] [arguments of the benchmark]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p out
@@ -12,6 +13,7 @@ resume() { .venv/bin/python -m bench.resume --json out/bench-resume.json "$@"; }
 echo_rooms() { .venv/bin/python -m bench.echo "$@"; .venv/bin/python -m bench.echo_sound; }
 engines() { .venv/bin/python -m speech_worker.bench "$@"; }
 telemetry() { .venv/bin/python -m bench.telemetry "$@"; }
+tracing() { .venv/bin/python -m bench.tracing "$@"; }
 hearing() { .venv/bin/python -m bench.voice_activity "$@"; }
 flame() { .venv/bin/python -m bench.flame "$@"; } # a profile and no measurement: not among all
 case ${1:-all} in
@@ -24,7 +26,8 @@ case ${1:-all} in
   engines) shift; engines "$@" ;;
   hearing) shift; hearing "$@" ;;
   telemetry) shift; telemetry "$@" ;;
+  tracing) shift; tracing "$@" ;;
   flame) shift; flame "$@" ;;
-  all) gateway; barge_in; turns; heard; resume; echo_rooms; hearing; telemetry; engines ;;
-  *) echo "usage: scripts/bench.sh [gateway|barge_in|turns|heard|resume|echo|hearing|telemetry|engines|flame]" >&2; exit 2 ;;
+  all) gateway; barge_in; turns; heard; resume; echo_rooms; hearing; telemetry; tracing; engines ;;
+  *) echo "usage: scripts/bench.sh [gateway|barge_in|turns|heard|resume|echo|hearing|telemetry|tracing|engines|flame]" >&2; exit 2 ;;
 esac

@@ -17,6 +17,7 @@ async def test_every_panel_shows_something_and_every_rule_is_evaluated(tmp_path:
     assert verdict.failures == []
     assert verdict.queries > 80
     assert verdict.rules > 30
+    assert verdict.traced > 0, "exemplars lead from a slow turn to its trace"
 
 
 def test_not_a_number_is_no_value() -> None:

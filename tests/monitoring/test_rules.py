@@ -9,12 +9,15 @@ import pytest
 import yaml
 
 from monitoring.check import RULES, metrics_of
-from monitoring.generate import CHART
-from voice_gateway.adapters.prometheus import PrometheusTelemetry
+from monitoring.queries import NO_ERRORS
+from voice_gateway.adapters.prometheus import CALL_ENDS, PrometheusTelemetry
+from voice_gateway.adapters.rpc_status import all_errors
+from voice_gateway.domain.errors import BadRequest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RUNBOOK = ROOT / "docs/runbook.md"
+RULES_TEXT = "\n".join(path.read_text() for path in RULES)
 CASES: dict[str, Any] = yaml.safe_load((HERE / "alert_cases.yaml").read_text())
 
 
@@ -49,9 +52,19 @@ def test_every_alert_fires_in_a_case() -> None:
 
 def test_rules_name_metrics_of_the_gateway_that_there_are() -> None:
     ours = {doc.name for doc in PrometheusTelemetry().docs}
-    text = "\n".join(path.read_text() for path in (CHART / "rules").glob("*.yaml"))
-    named = {re.sub(r"_(bucket|count|sum)$", "", name) for name in metrics_of(text) if name.startswith("voice_gateway")}
+    named = {
+        re.sub(r"_(bucket|count|sum)$", "", name) for name in metrics_of(RULES_TEXT) if name.startswith("voice_gateway")
+    }
     assert named - ours == set()
+
+
+def test_the_objective_and_the_dashboard_leave_out_the_same_ends_of_calls() -> None:
+    """And only ends that there are: faults of clients, and what other alerts are for."""
+    left_out = set(re.findall(r'failed:ratio.*?status!~"([^"]*)"', RULES_TEXT, flags=re.DOTALL))
+    assert left_out == {NO_ERRORS}
+    faults_of_clients = {error.reason.lower() for error in [BadRequest, *all_errors(BadRequest)]}
+    assert faults_of_clients < set(NO_ERRORS.split("|")) < set(CALL_ENDS)
+    assert not set(NO_ERRORS.split("|")) & {"internal", "backend_failed", "slow_consumer", "draining"}
 
 
 @pytest.mark.usefixtures("prometheus_installed")

@@ -40,7 +40,7 @@ async def test_callers_speak_hear_hang_up_and_call_again(tmp_path: Path) -> None
     assert done.status == 0, done
     lines = {line.split()[0]: line for line in done.out.splitlines()}
     assert lines["scenario"].startswith("scenario   custom: 3 users, ")
-    assert "last speech sample sent to first answer audio received" in lines["response"]
+    assert "end of speech to first answer audio received" in lines["response"]
     assert lines["generator"].startswith("generator  valid: ")
     report = json.loads((tmp_path / "deep/report/report.json").read_text())
     assert (report["schema"], report["schema_version"], report["valid"]) == ("voice-load-report", 1, True)

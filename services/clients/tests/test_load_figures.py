@@ -171,6 +171,15 @@ def test_an_interruption_is_timed_from_its_first_sample_to_the_order_to_stop() -
     assert report.barge_in_ms.p50 == 180.0
 
 
+def test_a_caller_whose_audio_is_not_taken_waits_from_when_it_was_due() -> None:
+    """Else a gateway that stalls before it reads would look as quick as one that does not."""
+    late = TurnRecord(interrupting=False)
+    for number, last in ((1, False), (2, False), (3, True)):
+        late.spoke(SECOND + number * SECOND // 50, last=last)
+    late.first_audio_ns = 3 * SECOND  # whenever the chunks were really sent
+    assert late.response_ms == 1940.0
+
+
 def test_thresholds_are_crossed_kept_or_not_measured() -> None:
     report = report_of(*[turn(500)] * 98, failed("NO_ANSWER"), failed("TTS_UNAVAILABLE"), dialled=10, refused=1)
     limits = ["p95_response_ms=500", "error_share=0.01", "lost_share=0.01", "refused_share=0.05", "p95_barge_in_ms=300"]

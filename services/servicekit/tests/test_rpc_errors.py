@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicekit.logs import configure_logs
-from servicekit.rpc_errors import MESSAGE_BUDGET_BYTES, ErrorInterceptor, RpcStatus, fitting, leaf_errors
+from servicekit.rpc_errors import MESSAGE_BUDGET_BYTES, ErrorInterceptor, RpcStatus, fitting, leaf_errors, raised_at
 
 pytestmark = pytest.mark.edge
 
@@ -163,7 +163,23 @@ async def test_an_unknown_error_says_nothing_of_itself(shape: str, tmp_path: Pat
     (line,) = [json.loads(line) for line in out.getvalue().splitlines()]
     assert line["event"] == "rpc_internal_error"
     assert line["method"] == f"/test.Test/{shape}"
-    assert SECRET in line["exception"]
+    assert "test_rpc_errors.py" in line["exception"]
+    assert line["exception"].endswith("ValueError\n")
+    assert SECRET not in out.getvalue(), "it may quote what a caller said"
+
+
+def test_causes_are_told_before_what_they_led_to() -> None:
+    def fails() -> None:
+        try:
+            raise KeyError("cause")
+        except KeyError as cause:
+            raise ValueError("effect") from cause
+
+    try:
+        fails()
+    except ValueError as error:
+        told = raised_at(ExceptionGroup("both", [error, OSError("alone")]))
+    assert [line for line in told.splitlines() if not line.startswith(" ")] == ["KeyError", "ValueError", "OSError"]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

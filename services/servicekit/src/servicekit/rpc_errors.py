@@ -6,6 +6,7 @@ text, and never answers at all when a handler ends in a CancelledError of its ow
 
 import asyncio
 import inspect
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -67,6 +68,20 @@ def leaf_errors(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
+def raised_at(error: BaseException) -> str:
+    """Where the leaves of `error` and their causes were raised, and of what type they are; without their texts."""
+    lines: list[str] = []
+    for leaf in leaf_errors(error):
+        chain: list[BaseException] = []
+        each: BaseException | None = leaf
+        while each is not None and each not in chain:
+            chain.append(each)
+            each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+        for each in reversed(chain):
+            lines += [*traceback.format_tb(each.__traceback__), f"{type(each).__qualname__}\n"]
+    return "".join(lines)
+
+
 def status_proto(status: RpcStatus, *, domain: str) -> Status:
     """google.rpc.Status with ErrorInfo, and with RetryInfo where `retry_after_ms` is set."""
     message = fitting(status.message)
@@ -109,7 +124,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Maps every exception of every shape of handler, coroutine or async generator.
 
     - An exception group counts as the first of its leaves that `to_status` knows.
-    - What `to_status` does not know (None) is logged with its traceback and becomes INTERNAL "internal error".
+    - What `to_status` does not know (None) is logged with its traceback and becomes INTERNAL "internal error". Its text
+      is personal: it may quote what the request said.
     - A CancelledError that nobody asked for becomes INTERNAL; a real cancellation is raised again.
     - A handler's own `context.abort()` passes through.
     """
@@ -201,7 +217,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                     "rpc_failed", method=method, code=status.code.name, reason=status.reason, detail=status.log_detail
                 )
                 return status
-        _log.error("rpc_internal_error", method=method, exc_info=error)
+        texts = [str(leaf) for leaf in leaf_errors(error)]
+        _log.error("rpc_internal_error", method=method, exception=raised_at(error), personal={"texts": texts})
         return INTERNAL
 
     def _wire(self, status: RpcStatus) -> tuple[grpc.StatusCode, str, Any]:

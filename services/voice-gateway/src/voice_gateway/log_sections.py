@@ -55,8 +55,8 @@ class TracingSettings(Section):
     The specification's default: a call has few spans."""
     sampler_arg: float = setting(1.0, alias="OTEL_TRACES_SAMPLER_ARG", applies="restart", ge=0, le=1)
     """Share of calls that a sampler by ratio keeps."""
-    service_name: str = setting("voice-gateway", alias="OTEL_SERVICE_NAME", applies="restart", min_length=1)
-    """What the gateway is called in traces."""
+    service_name: str = setting("", alias="OTEL_SERVICE_NAME", applies="restart")
+    """What the gateway is called in traces. Empty: service.name of OTEL_RESOURCE_ATTRIBUTES, or voice-gateway."""
     resource_attributes: str = setting(
         "", alias="OTEL_RESOURCE_ATTRIBUTES", applies="restart", allowed="name=value,name=value, percent-encoded"
     )

@@ -304,3 +304,13 @@ def test_what_would_be_misread_is_refused(document: dict[str, object]) -> None:
 def sealed_document(seal: SealedTokens, document: dict[str, object]) -> bytes:
     """A token as another release writes it: the seal is the same, what is in it differs."""
     return seal.encrypted(zlib.compress(json.dumps({**seal.envelope(""), **document}).encode()))
+
+
+def test_what_is_refused_is_not_quoted() -> None:
+    """The reason is logged, and the conversation must not be."""
+    seal = SealedTokens(ProcessKeys(), valid_s=300)
+    document = {**NEXT, "call": {"_": "CallCheckpoint", "talk": {"_": "Talk", "turn": 2, "history": "Rumpelstiltskin"}}}
+    with pytest.raises(ResumeRefused) as refused:
+        seal.open(sealed_document(seal, document), principal="")
+    assert "form that is not known" in refused.value.detail
+    assert "Rumpelstiltskin" not in refused.value.detail

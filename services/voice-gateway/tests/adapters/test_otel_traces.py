@@ -1,7 +1,9 @@
 """Calls as traces: what the SDK's exporter is given."""
 
 import asyncio
+import inspect
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,12 +12,13 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes, rpc_attributes
 from opentelemetry.trace import SpanKind, StatusCode
 
 from servicekit.testing import run_virtual
-from voice_gateway.adapters.otel_attributes import attributes_of
+from voice_gateway.adapters.otel_attributes import NAMES, attributes_of
 from voice_gateway.adapters.otel_traces import OtelTracer, TracingOptions
-from voice_gateway.application.clock import LoopClock
+from voice_gateway.application.clock import LoopClock, MonotonicClock
 from voice_gateway.application.config import CallConfig
 from voice_gateway.application.messages import EventKind, Hello, TextIn
 from voice_gateway.application.ports import Fact
@@ -153,7 +156,8 @@ def test_a_turn_is_exported_as_it_ends_under_the_callers_own_span() -> None:
         ending = made.one("call end")
         assert parent_id(ending) == span_id(opening)
         assert [link.context.span_id for link in ending.links] == [opening.context.span_id if opening.context else 0]
-        assert facts(ending).items() >= {("voice.call.status", "ok"), ("voice.call.turns", 1)}
+        ended = {("voice.call.status", "ok"), ("rpc.response.status_code", "OK"), ("voice.call.turns", 1)}
+        assert facts(ending).items() >= ended
         assert opening.resource.attributes["service.name"] == "gateway"
         assert opening.resource.attributes["deployment.environment.name"] == "t"
 
@@ -176,7 +180,7 @@ def test_spans_lie_where_the_time_went() -> None:
             assert told[1] - told[0] == near(playback.end_ms - playback.start_ms)
             assert told[0] - times_ms(made.one("endpoint"))[0] == near(playback.start_ms)
             # 120 ms to the first token, 80 ms to the first audio of a phrase.
-            assert facts(made.one("chat"))["voice.llm.first_token_ms"] == pytest.approx(120, abs=15)
+            assert facts(made.one("chat"))["gen_ai.response.time_to_first_chunk"] == pytest.approx(0.12, abs=0.015)
             assert facts(made.one("turn"))["voice.turn.response_ms"] == playback.start_ms
             phrases = made.of("tts")
             assert [facts(span)["voice.tts.phrase"] for span in phrases] == [0, 1]
@@ -291,7 +295,11 @@ def test_words_are_attributes_only_when_switched_on(switched_on: bool) -> None:
                     "parts": [{"type": "text", "content": "what time is it"}],
                 }
                 assert json.loads(said["gen_ai.output.messages"]) == [
-                    {"role": "assistant", "parts": [{"type": "text", "content": "It is noon."}]}
+                    {
+                        "role": "assistant",
+                        "parts": [{"type": "text", "content": "It is noon."}],
+                        "finish_reason": "stop",
+                    }
                 ]
 
     run_virtual(scenario())
@@ -348,23 +356,70 @@ def test_a_broken_header_begins_a_trace_of_its_own(parent: str) -> None:
 
 def test_requests_are_described_by_the_conventions() -> None:
     rpc: dict[str, Fact] = {
-        "rpc_service": "s.S",
-        "rpc_method": "M",
-        "grpc_status": 14,
+        "rpc_method": "s.S/M",
+        "grpc_status": "UNAVAILABLE",
         "address": "riva:50051",
         "attempts": 2,
     }
-    assert attributes_of(ToldSpan(Op.ASR, "1", "2", 0, 1, rpc, "BACKEND_UNAVAILABLE")) == {
-        "rpc.system": "grpc", "rpc.service": "s.S", "rpc.method": "M", "rpc.grpc.status_code": 14,
+    asr = attributes_of(ToldSpan(Op.ASR, "1", "2", 0, 1, rpc, "BACKEND_UNAVAILABLE"), call_id="c")
+    assert asr == {
+        "voice.call.id": "c",
+        "rpc.system.name": "grpc", "rpc.method": "s.S/M", "rpc.response.status_code": "UNAVAILABLE",
         "server.address": "riva", "server.port": 50051, "voice.asr.attempts": 2, "error.type": "BACKEND_UNAVAILABLE",
     }  # fmt: skip
     chat: dict[str, Fact] = {
         "model": "m", "temperature": 0.5, "max_tokens": 9, "response_id": "r", "response_model": "m2",
-        "finish_reason": "stop", "input_tokens": 3, "output_tokens": 4, "address": "https://user:key@host/v1?key=k",
+        "first_token_ms": 120.0, "finish_reason": "stop", "input_tokens": 3, "output_tokens": 4,
+        "address": "https://user:key@host/v1?key=k",
     }  # fmt: skip
-    assert attributes_of(ToldSpan(Op.LLM, "1", "2", 0, 1, chat)) == {
-        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m",
+    llm = attributes_of(ToldSpan(Op.LLM, "1", "2", 0, 1, chat), call_id="c")
+    assert llm == {
+        "voice.call.id": "c", "gen_ai.conversation.id": "c", "gen_ai.request.stream": True,
+        "gen_ai.response.time_to_first_chunk": 0.12, "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai", "gen_ai.request.model": "m",
         "gen_ai.request.temperature": 0.5, "gen_ai.request.max_tokens": 9, "gen_ai.response.id": "r",
         "gen_ai.response.model": "m2", "gen_ai.response.finish_reasons": ["stop"], "gen_ai.usage.input_tokens": 3,
         "gen_ai.usage.output_tokens": 4, "server.address": "host", "server.port": 443,
     }  # fmt: skip
+
+
+def conventions() -> dict[str, str]:
+    """Attributes of the installed package of semantic conventions, and what it says of each."""
+    source = inspect.getsource(rpc_attributes) + inspect.getsource(gen_ai_attributes)
+    return dict(re.findall(r': Final = "([\w.]+)"\n"""\n(.*?)"""', source, re.DOTALL))
+
+
+def test_no_attribute_is_unknown_to_the_conventions_or_deprecated() -> None:
+    """Those for generative AI have moved to a repository of their own, and the package says so of each."""
+    known, rpc = conventions(), {"rpc_method": "s.S/M", "grpc_status": "OK"}
+    assert known["rpc.system"].startswith("Deprecated: Replaced by"), "else this test finds nothing"
+    used: set[str] = set(attributes_of(ToldSpan(Op.TTS, "1", "2", 0, 1, rpc), call_id="c"))
+
+    async def scenario() -> None:
+        async with traced(World(config=FixedConfig(CallConfig(log_words=True)))) as made:
+            pass
+        used.update(*(facts(span) for span in made.spans), NAMES.values())
+
+    run_virtual(scenario())
+    conventional = {name for name in used if name.startswith(("rpc.", "gen_ai."))}
+    assert {"rpc.response.status_code", "gen_ai.output.messages"} <= conventional <= known.keys()
+    deprecated = {name for name in conventional if known[name].startswith("Deprecated")}
+    assert {name for name in deprecated if "Deprecated: Moved to the [OpenTelemetry GenAI" not in known[name]} == set()
+
+
+@pytest.mark.parametrize(
+    ("service_name", "resource", "called"),
+    [
+        ("", {}, "voice-gateway"),
+        ("", {"service.name": "of-the-resource"}, "of-the-resource"),
+        ("given", {"service.name": "of-the-resource"}, "given"),
+    ],
+)
+def test_a_service_is_called_as_the_specification_says(
+    service_name: str, resource: dict[str, str], called: str
+) -> None:
+    exporter = InMemorySpanExporter()
+    options = TracingOptions("http://127.0.0.1:9", {}, "always_on", 1.0, service_name, resource)
+    OtelTracer(SimpleSpanProcessor(exporter), MonotonicClock(), options).call_started("call-1", ()).begun()
+    (span,) = exporter.get_finished_spans()
+    assert span.resource.attributes["service.name"] == called

@@ -6,10 +6,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from voice_gateway.adapters.metrics_http import serving_metrics
-from voice_gateway.adapters.prometheus import BACKENDS, PrometheusTelemetry
+from voice_gateway.adapters.prometheus import BACKENDS, CAUSES, WATERFALL, PrometheusTelemetry
+from voice_gateway.adapters.rpc_status import all_errors
 from voice_gateway.application.ports import Load, Telemetry
 from voice_gateway.domain.breaker import BreakerState
-from voice_gateway.domain.report import Stage, TurnReport
+from voice_gateway.domain.report import RULES, Stage, TurnReport
 
 KEPT = {
     "voice_gateway_asr_latency_seconds",
@@ -135,13 +136,22 @@ def test_a_turn_is_observed_by_stage() -> None:
     assert value(telemetry, "llm_total_seconds_count") == 0
 
 
-def test_a_typed_turn_has_no_latency_of_recognition() -> None:
+@pytest.mark.parametrize(("rule", "responses"), [("text", 1), ("keys", 1), ("speak", 0)])
+def test_turns_that_nobody_spoke_are_not_taken_for_fast_ones(rule: str, responses: int) -> None:
+    """A greeting, or a typed question, has no end of speech: its zeros would make the recogniser look quick, and a
+    greeting keeps nobody waiting.
+    """
     telemetry = PrometheusTelemetry()
-    telemetry.turn_ended(
-        TurnReport(1, "text", "answered", (Stage("endpoint", 0, 0), Stage("first_audio_sent", 80, 90)))
-    )
-    assert value(telemetry, "asr_latency_seconds_count") == 0
-    assert value(telemetry, "e2e_latency_seconds_count") == 1
+    stages = (Stage("endpoint", 0, 0), Stage("tts_first_audio", 0, 80), Stage("first_audio_sent", 80, 90))
+    telemetry.turn_ended(TurnReport(1, rule, "answered", stages))
+    for name in ("asr_latency", "endpoint_delay"):
+        assert value(telemetry, f"{name}_seconds_count") == 0, name
+    for stage in WATERFALL:
+        assert value(telemetry, "turn_stage_seconds_count", stage=stage) == 0, stage
+    for name in ("e2e_latency", "first_audio"):
+        assert value(telemetry, f"{name}_seconds_count") == responses, name
+    assert value(telemetry, "tts_latency_seconds_count") == 1
+    assert value(telemetry, "turns_total", endpoint_rule=rule, outcome="answered") == 1
 
 
 def test_failures_are_counted_by_backend() -> None:
@@ -187,6 +197,7 @@ async def test_prometheus_can_read_it() -> None:
         openmetrics = await asked(port, b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\n\r\n")
         assert b"openmetrics-text" in openmetrics
         assert openmetrics.endswith(b"# EOF\n")
+        assert b"_created" not in openmetrics, "a second series for each"
 
 
 @pytest.mark.edge
@@ -273,8 +284,16 @@ def test_what_alerts_go_by_is_there_from_the_start() -> None:
     telemetry = PrometheusTelemetry()
     assert value(telemetry, "config_reloads_total", result="refused") == 0
     assert value(telemetry, "calls_refused_total", reason="at_capacity") == 0
-    assert value(telemetry, "requests_total", status="ok") == 0
     assert value(telemetry, "journals_total", result="failed") == 0
+    assert value(telemetry, "vad_frames_unscored_total", reason="failed") == 0
+    for error in all_errors():
+        assert value(telemetry, "requests_total", status=error.reason.lower()) == 0
+    for rule in RULES:
+        assert value(telemetry, "turns_total", endpoint_rule=rule, outcome="failed") == 0
+    for backend in BACKENDS:
+        assert value(telemetry, "backend_errors_total", backend=backend, reason="backend_rejected") == 0
+    for cause in CAUSES:
+        assert value(telemetry, "resumes_total", cause=cause, result="unreadable") == 0
 
 
 def test_a_refused_configuration_is_seen_until_it_is_mended() -> None:

@@ -663,6 +663,18 @@ def test_language_and_wishes_are_those_of_the_call_that_is_resumed() -> None:
     run_virtual(scenario(), limit_s=60)
 
 
+@pytest.mark.parametrize(("told_ms", "believed_ms"), [(-5, 0), (1_500, 1_500), (2**62, 300_000)])
+def test_a_gap_that_cannot_be_is_not_believed(told_ms: int, believed_ms: int) -> None:
+    """One such number would spoil the sum of the metric for good."""
+
+    async def scenario() -> None:
+        seal = OpenSeal(valid_ms=300_000)
+        token = seal.seal(CallCheckpoint("call-1"), principal="")
+        assert taken_up(ResumeIn(token, 0, 0, None, "reset", told_ms), seal, principal="").asked.gap_ms == believed_ms
+
+    run_virtual(scenario(), limit_s=5)
+
+
 def test_a_gateway_without_a_seal_says_that_calls_cannot_be_resumed() -> None:
     async def scenario() -> None:
         world = World()

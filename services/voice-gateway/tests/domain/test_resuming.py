@@ -20,7 +20,6 @@ from voice_gateway.domain.actions import (
     SpeakVerbatim,
     StartReply,
 )
-from voice_gateway.domain.answering import SPEAK_RULE
 from voice_gateway.domain.call_state import CallState, Tuning
 from voice_gateway.domain.checkpoint import AnswerUnderWay, Known, QueuedSpeech, Talk
 from voice_gateway.domain.conversation import Message, Role
@@ -43,6 +42,7 @@ from voice_gateway.domain.heard import SpokenPhrase
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.policy import ConversationPolicy, TurnPolicy
 from voice_gateway.domain.reply_state import Origin, ReplyMarks, ReplyPause
+from voice_gateway.domain.report import SPEAK_RULE
 from voice_gateway.domain.resuming import GENERATIONS_APART, GO_ON, talk_of
 from voice_gateway.domain.turn import IllegalEventError, TurnMachine
 

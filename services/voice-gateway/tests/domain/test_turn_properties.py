@@ -29,6 +29,7 @@ from voice_gateway.domain.codec import MalformedDataError
 from voice_gateway.domain.events import CallStarted, InputClosed, KeyPressed, TurnScored
 from voice_gateway.domain.journal import Journal, snapshot
 from voice_gateway.domain.phases import Phase
+from voice_gateway.domain.report import OUTCOMES, RULES
 from voice_gateway.domain.turn import IllegalEventError, TurnMachine
 
 SEEDS = st.integers(0, 2**32)
@@ -58,12 +59,15 @@ def test_the_lives_go_everywhere() -> None:
     events: Counter[type] = Counter()
     actions: Counter[type] = Counter()
     outcomes: Counter[Speculation] = Counter()
+    reports: set[tuple[str, str]] = set()
     for seed in range(1_000):
         walk = walked(random.Random(seed))
         ways |= {(before, after) for before, _, after in walk.ways}
         events.update(type(event) for _, event in walk.happened)
         actions.update(type(action) for done in walk.actions for action in done)
         outcomes.update(a.outcome for done in walk.actions for a in done if isinstance(a, CountSpeculation))
+        told = (action.report for done in walk.actions for action in done if isinstance(action, ReportTurn))
+        reports |= {(report.endpoint_rule, report.outcome) for report in told}
     assert min(outcomes[kind] for kind in Speculation) > 30
     assert min(actions[kind] for kind in (AdoptReply, PauseReply, ResumeReply, SpeakVerbatim)) > 20
     assert min(events[kind] for kind in (KeyPressed, TurnScored)) > 30
@@ -73,6 +77,9 @@ def test_the_lives_go_everywhere() -> None:
         Phase.HEARING,
         Phase.THINKING,
     }
+    # Both are labels of a metric: what is not listed would be a series that nobody knows of.
+    assert {rule for rule, _ in reports} <= set(RULES)
+    assert {outcome for _, outcome in reports} == set(OUTCOMES)
     assert {before for before, after in ways if after is Phase.CLOSED} >= set(Phase) - {Phase.NEW, Phase.CLOSED}
 
 

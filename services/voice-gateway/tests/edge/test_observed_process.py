@@ -3,11 +3,13 @@
 import asyncio
 import gzip
 import os
+import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -161,12 +163,62 @@ async def test_a_collector_gets_a_calls_trace_while_the_call_goes_on(fakes: Serv
         assert b"Rumpelstiltskin" not in everything + "".join(gateway.lines).encode()
 
 
-async def test_a_collector_that_is_gone_costs_no_call(fakes: Service) -> None:
-    """It is stopped in time as well: the fixture fails where that takes longer."""
-    with in_front_of(fakes, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_BSP_SCHEDULE_DELAY="100") as gateway:
-        await turn_of(gateway)
-    (ended,) = gateway.events("call_ended")
-    assert ended["status"] == "ok"
+@pytest.mark.parametrize("mute", [False, True], ids=["gone", "mute"])
+async def test_a_collector_that_does_not_answer_costs_no_call(mute: bool, fakes: Service) -> None:
+    """It is stopped in time as well: the fixture fails where the exporter is waited for to its own end."""
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        address = f"http://127.0.0.1:{collector.getsockname()[1]}" if mute else "http://127.0.0.1:9"
+        patient = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
+        with in_front_of(fakes, OTEL_EXPORTER_OTLP_ENDPOINT=address, **patient) as gateway:
+            for _ in range(3):
+                await turn_of(gateway)
+            if mute:
+                connection, _ = await asyncio.to_thread(collector.accept)
+                assert await asyncio.to_thread(connection.recv, 100), "spans wait for an answer now"
+        if mute:
+            connection.close()
+    assert [line["status"] for line in gateway.events("call_ended")] == ["ok"] * 3
+    assert gateway.events("stopped") != []
+
+
+def series(gateway: Service) -> set[str]:
+    """Names and labels of all that Prometheus would keep."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.ready['metrics_port']}/metrics", timeout=WAIT_S) as answer:
+        lines = answer.read().decode().splitlines()
+    return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+
+async def hostile(gateway: Service, number: int) -> None:
+    """One stream for each thing that a caller may name: a language, a session, a voice, a cause, a trace."""
+    name = f"Mallory-{number}"
+    wishes: list[dict[str, Any]] = [
+        {"language_code": f"qa{'abcdefgh'[number]}-US", "session_id": name},
+        {"language_code": name},
+        {"overrides": pb.SessionOverrides(tts_voice=name)},
+        {"overrides": pb.SessionOverrides(llm_model=name)},
+        {"resume": pb.Resume(token=name.encode(), cause=40 + number, gap_ms=2**62)},  # type: ignore[arg-type] # enums are open
+    ]
+    async with grpc.aio.insecure_channel(gateway.address) as channel:
+        for wish in wishes:
+            metadata = (("traceparent", name), ("x-request-id", name))
+            call = pb_grpc.VoiceGatewayStub(channel).StreamAudio(timeout=WAIT_S, metadata=metadata)
+            with suppress(grpc.aio.AioRpcError):
+                await call.write(config(**wish))
+                await call.write(pb.ClientMessage(text_input=name))
+                await call.done_writing()
+                while await call.read() is not grpc.aio.EOF:
+                    pass
+
+
+async def test_nothing_that_callers_send_makes_a_series(fakes: Service) -> None:
+    with in_front_of(fakes) as gateway:
+        await hostile(gateway, 0)
+        before = series(gateway)
+        for number in range(1, 5):
+            await hostile(gateway, number)
+        assert series(gateway) == before
+    assert not any("Mallory" in each or "qaa" in each for each in before)
+    assert len(before) < 2_000
 
 
 async def test_the_level_of_the_logs_changes_while_it_runs(fakes: Service, tmp_path: Path) -> None:

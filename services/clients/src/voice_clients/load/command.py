@@ -113,7 +113,7 @@ def summary(report: Report) -> list[str]:
         f"scenario   {run.scenario.name}: {run.scenario.users} users, {run.duration_s:.0f} s at {run.target}{early}",
         f"calls      {calls.dialled} dialled, {ends}, {calls.most_up} at once at most",
         f"turns      {turns.answered} answered, {lost}, {obeyed}",
-        f"response   {_words(report.response_ms)}; last speech sample sent to first answer audio received",
+        f"response   {_words(report.response_ms)}; end of speech to first answer audio received",
         f"set-up     {_words(report.setup_ms)}",
         f"barge-in   {_words(report.barge_in_ms)}",
         f"audio      jitter {_words(report.jitter_ms)}; {silences}",

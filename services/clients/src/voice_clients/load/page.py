@@ -107,7 +107,7 @@ def _response(report: Report) -> str:
     over_time = _section(
         "Response time",
         plots.response_over_time(responses, report.run.duration_s),
-        "From the last speech sample sent to the first answer audio received. Each dot is a turn; solid p50, dashed "
+        "From the end of the caller's speech to the first answer audio received. Each dot is a turn; solid p50, dashed "
         "p95 of each fortieth of the run.",
     )
     spread = _section(
@@ -199,8 +199,8 @@ def _table(report: Report) -> str:
         f"Answers that began before the caller had finished: {turns.cut_in}. Interruptions obeyed: "
         f"{turns.interruptions_obeyed} of {turns.interrupting}. Turns open when the run ended: {turns.open}. Calls: "
         f"{report.calls.dialled} dialled, {report.calls.connected} connected, {report.calls.ended_well} ended well.</p>"
-        '<p class="soft">Set-up is from dialling to the gateway\'s first message. A stop is from the first sample of '
-        "the interruption sent to the order to stop. Jitter is the estimate of RFC 3550 at the end of each answer, "
+        '<p class="soft">Set-up is from dialling to the gateway\'s first message. A stop is from the start of the '
+        "interruption to the order to stop. Jitter is the estimate of RFC 3550 at the end of each answer, "
         "without the burst that it begins with.</p>"
     )
 

@@ -52,7 +52,7 @@ class Phone:
         self._silence = bytes(2 * (rate_hz * chunk_ms // 1000))
         self._chunks = chunks
         self._acks = acks
-        self._speech: deque[bytes] = deque()
+        self._speech: deque[tuple[int, bytes]] = deque()  # when it was decided to say it, and what
         self._turns: deque[TurnRecord] = deque(maxlen=REMEMBERED_TURNS)
         self._answering = (0, False)  # highest turn the gateway speaks in, and whether it does
         self._awaited: tuple[Callable[[], bool], asyncio.Future[None]] | None = None
@@ -70,7 +70,8 @@ class Phone:
         turn.server_turn = self._answering[0]  # an answer to this one has a higher number
         self.turn = turn
         self._turns.append(turn)
-        self._speech.extend(utterance.chunks)
+        said_ns = time.monotonic_ns()
+        self._speech.extend((said_ns, chunk) for chunk in utterance.chunks)
         await self.until(lambda: turn.speech_end_ns > 0, timeout_s)
 
     async def until(self, happened: Callable[[], bool], timeout_s: float) -> None:
@@ -106,35 +107,34 @@ class Phone:
 
     async def stream(self) -> None:
         """Send a chunk at each tick of an absolute schedule, and acknowledgements between them."""
-        loop = asyncio.get_running_loop()
-        due_s, ack_s = loop.time(), loop.time() + ACK_EVERY_S
+        due_s = time.monotonic()
+        ack_s = due_s + ACK_EVERY_S
         with contextlib.suppress(CallError):  # the reader tells why the call ended
             while self._microphone_on:
                 due_s += self._chunk_s
-                now_s = loop.time()
+                now_s = time.monotonic()
                 if due_s > now_s:
                     await asyncio.sleep(due_s - now_s)
-                    now_s = loop.time()
+                    now_s = time.monotonic()
                 self._chunks.note(now_s - due_s)
-                await self._send_chunk()
+                await self._send_chunk(round(due_s * 1e9))
                 if self._acks and now_s >= ack_s:
                     ack_s = now_s + ACK_EVERY_S
                     await self._acknowledge()
             if self._acks:
                 await self._acknowledge()
 
-    async def _send_chunk(self) -> None:
+    async def _send_chunk(self, due_ns: int) -> None:
         if not self._speech:
             await self._call.send_audio(self._silence)
             return
         turn = self.turn
-        await self._call.send_audio(self._speech.popleft())
-        now_ns = time.monotonic_ns()
+        said_ns, chunk = self._speech.popleft()
+        await self._call.send_audio(chunk)
         if turn is None:
             return
-        turn.speech_start_ns = turn.speech_start_ns or now_ns
+        turn.spoke(max(due_ns, said_ns), last=not self._speech)
         if not self._speech:
-            turn.speech_end_ns = now_ns
             self._news()
 
     async def _acknowledge(self) -> None:

@@ -42,7 +42,7 @@ class TurnRecord:
     """Said over an answer."""
     speech_start_ns: int = 0
     speech_end_ns: int = 0
-    """When the last sample of the speech had been handed to the connection; 0 before that."""
+    """When the last chunk of the speech was due; 0 before it was handed to the connection."""
     first_audio_ns: int = 0
     flush_ns: int = 0
     """Of an interrupting turn: when the gateway stopped the answer that was spoken over."""
@@ -64,16 +64,26 @@ class TurnRecord:
         begun = self.outcome is Outcome.OPEN and self.first_audio_ns > 0 and not self.error
         return begun or self.outcome is Outcome.ANSWERED
 
+    def spoke(self, due_ns: int, *, last: bool) -> None:
+        """A chunk of the speech, spoken by `due_ns`, was handed to the connection.
+
+        It counts from when it was due: a connection that takes no audio for a while keeps its caller waiting, and the
+        gateway must not look quick for it.
+        """
+        self.speech_start_ns = self.speech_start_ns or due_ns
+        if last:
+            self.speech_end_ns = due_ns
+
     @property
     def response_ms(self) -> float | None:
-        """Last speech sample sent to first answer audio received; None where one is missing or the gateway cut in."""
+        """End of speech to first answer audio received; None where one is missing or the gateway cut in."""
         if not self.speech_end_ns or not self.first_audio_ns or self.cut_in:
             return None
         return (self.first_audio_ns - self.speech_end_ns) / 1e6
 
     @property
     def barge_in_ms(self) -> float | None:
-        """First speech sample sent to the order to stop the answer; None where it was not stopped."""
+        """Start of speech to the order to stop the answer; None where it was not stopped."""
         if not self.interrupting or not self.flush_ns or self.flush_ns < self.speech_start_ns:
             return None
         return (self.flush_ns - self.speech_start_ns) / 1e6

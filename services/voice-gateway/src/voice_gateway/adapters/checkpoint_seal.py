@@ -187,7 +187,7 @@ class SealedTokens:
         except InvalidTag as error:
             raise ResumeRefused("unreadable", detail="it was changed, or its key was") from error
         except (zlib.error, ValueError, RecursionError) as error:
-            raise ResumeRefused("unreadable", detail=repr(error)) from error
+            raise ResumeRefused("unreadable", detail=type(error).__name__) from error
         if not isinstance(document, dict):
             raise ResumeRefused("unreadable", detail="it holds no document")
         return document

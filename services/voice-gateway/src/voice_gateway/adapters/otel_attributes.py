@@ -1,7 +1,8 @@
 """What is known of a span, in the words of OpenTelemetry's semantic conventions.
 
-RPC: opentelemetry.io/docs/specs/semconv/rpc. Generative AI: opentelemetry.io/docs/specs/semconv/gen-ai; what was said
-goes into its content attributes, and only there. What no convention names is called "voice.*".
+RPC as of version 1.44: opentelemetry.io/docs/specs/semconv/rpc. Generative AI:
+github.com/open-telemetry/semantic-conventions-genai; what was said goes into its content attributes, and only there.
+What no convention names is called "voice.*".
 """
 
 import json
@@ -19,9 +20,8 @@ NAMES: dict[str, str] = {
     "response_model": "gen_ai.response.model",
     "input_tokens": "gen_ai.usage.input_tokens",
     "output_tokens": "gen_ai.usage.output_tokens",
-    "rpc_service": "rpc.service",
     "rpc_method": "rpc.method",
-    "grpc_status": "rpc.grpc.status_code",
+    "grpc_status": "rpc.response.status_code",
 }
 """Facts that a convention names."""
 
@@ -46,26 +46,37 @@ def kind_of(span: ToldSpan) -> str:
     return "client" if span.op in REQUESTS else "internal"
 
 
-def attributes_of(span: ToldSpan) -> dict[str, str | int | float | bool | list[str]]:
+def attributes_of(span: ToldSpan, *, call_id: str) -> dict[str, str | int | float | bool | list[str]]:
     """All of the span's attributes."""
-    found: dict[str, str | int | float | bool | list[str]] = {}
+    found: dict[str, str | int | float | bool | list[str]] = {"voice.call.id": call_id}
     if span.op is Op.LLM:
-        found |= {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai"}
-    if "rpc_service" in span.facts:
-        found["rpc.system"] = "grpc"
+        found |= {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.stream": True}
+        found["gen_ai.conversation.id"] = call_id
+    if "rpc_method" in span.facts:
+        found["rpc.system.name"] = "grpc"
     for fact, value in span.facts.items():
         if fact == "address":
             found |= _server(str(value))
         elif fact == "finish_reason":
             found["gen_ai.response.finish_reasons"] = [str(value)]
+        elif fact == "first_token_ms" and isinstance(value, int | float):
+            found["gen_ai.response.time_to_first_chunk"] = value / 1000
         elif value != "":
             found[NAMES.get(fact, f"voice.{span.op.value}.{fact}")] = _plain(value)
     if span.error:
         found["error.type"] = span.error
-    for heard, attribute in ((True, "gen_ai.input.messages"), (False, "gen_ai.output.messages")):
-        if said := [words for words in span.words if words.heard is heard]:
-            found[attribute] = _messages(said)
+    if heard := [words for words in span.words if words.heard]:
+        found["gen_ai.input.messages"] = _messages(heard)
+    if said := [words for words in span.words if not words.heard]:
+        found["gen_ai.output.messages"] = _messages(said, finish_reason=_finish_reason(span))
     return found
+
+
+def _finish_reason(span: ToldSpan) -> str:
+    """Each message that comes out must have one."""
+    if span.error:
+        return "error"
+    return str(span.facts.get("finish_reason") or ("cancelled" if span.facts.get("cancelled") else "stop"))
 
 
 def _plain(value: Fact) -> str | int | float | bool | list[str]:
@@ -84,7 +95,7 @@ def _server(address: str) -> dict[str, str | int]:
     return {"server.address": parts.hostname, **({"server.port": port} if port else {})}
 
 
-def _messages(said: Iterable[Words]) -> str:
+def _messages(said: Iterable[Words], **more: str) -> str:
     """The JSON that the convention asks for; pieces of one message are put together."""
     messages: list[tuple[str, list[str]]] = []
     for words in said:
@@ -92,6 +103,6 @@ def _messages(said: Iterable[Words]) -> str:
             messages.append((words.role, []))
         messages[-1][1].append(words.text)
     return json.dumps(
-        [{"role": role, "parts": [{"type": "text", "content": "".join(pieces)}]} for role, pieces in messages],
+        [{"role": role, "parts": [{"type": "text", "content": "".join(pieces)}], **more} for role, pieces in messages],
         ensure_ascii=False,
     )

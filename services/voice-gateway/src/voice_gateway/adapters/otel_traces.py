@@ -26,17 +26,23 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanK
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from voice_gateway.adapters.otel_attributes import attributes_of, kind_of, name_of
+from voice_gateway.adapters.rpc_status import all_errors, code_of
 from voice_gateway.application.ports import Clock, Fact
 from voice_gateway.application.tracing import CallTrace, SpanIds, ToldSpan
 
-SERVICE = "voice_workflow.VoiceGateway"
-METHOD = "StreamAudio"
+METHOD = "voice_workflow.VoiceGateway/StreamAudio"
+
+SERVICE_NAME = "voice-gateway"
+"""Where neither OTEL_SERVICE_NAME nor OTEL_RESOURCE_ATTRIBUTES says another one."""
 
 FLUSH_S = 3.0
 """Longest that the last spans may take to leave when the process stops: a collector that is gone must not hold it."""
 
-CLEAN_ENDS = frozenset({"ok", "cancelled"})
-"""What a call may end with that is no error of ours: callers hang up."""
+CLEAN_ENDS = {"ok": "OK", "cancelled": "CANCELLED"}
+"""What a call may end with that is no error of ours: callers hang up. With their gRPC codes."""
+
+CODES = CLEAN_ENDS | {"internal": "INTERNAL"} | {error.reason.lower(): code_of(error).name for error in all_errors()}
+"""gRPC code by how a call ended."""
 
 PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -52,6 +58,7 @@ class TracingOptions:
     sampler_arg: float
     """Share of calls that are kept, 0 to 1, for the samplers by ratio."""
     service_name: str
+    """Empty: as the resource attributes say."""
     resource_attributes: Mapping[str, str]
 
 
@@ -88,10 +95,11 @@ class OtelTracer:
         self._clock = clock
         self._ids = GivenIds()
         attributes = {
+            "service.name": SERVICE_NAME,
             "service.version": version("voice-gateway"),
             "service.instance.id": str(uuid.uuid4()),
             **options.resource_attributes,
-            "service.name": options.service_name,
+            **({"service.name": options.service_name} if options.service_name else {}),
         }
         self._provider = TracerProvider(
             sampler=make_sampler(options.sampler, options.sampler_arg),
@@ -106,15 +114,10 @@ class OtelTracer:
         """Start the span of a call's start, under the caller's own span where `headers` name one."""
         carrier = {key: value for key, value in headers if key in ("traceparent", "tracestate")}
         opening = self._tracer.start_span(
-            f"{SERVICE}/{METHOD}",
+            METHOD,
             context=PROPAGATOR.extract(carrier, context=Context()),
             kind=SpanKind.SERVER,
-            attributes={
-                "rpc.system": "grpc",
-                "rpc.service": SERVICE,
-                "rpc.method": METHOD,
-                "voice.call.id": call_id,
-            },
+            attributes={"rpc.system.name": "grpc", "rpc.method": METHOD, "voice.call.id": call_id},
         )
         if not opening.is_recording():
             return _Unrecorded(opening.get_span_context())
@@ -197,7 +200,7 @@ class _Recorded:
             name_of(span),
             context=self._under(parent),
             kind=SpanKind.CLIENT if kind_of(span) == "client" else SpanKind.INTERNAL,
-            attributes={"voice.call.id": self._call_id, **attributes_of(span)},
+            attributes=attributes_of(span, call_id=self._call_id),
             start_time=self._ns(span.start_ms),
         )
         self._given.promised = 0
@@ -218,6 +221,7 @@ class _Recorded:
             attributes={
                 "voice.call.id": self._call_id,
                 "voice.call.status": status,
+                "rpc.response.status_code": CODES.get(status, "UNKNOWN"),
                 "voice.call.turns": self._turns,
                 "voice.call.seconds": round((now_ms - self._started_ms) / 1000, 3),
                 **({"error.type": error} if error else {}),

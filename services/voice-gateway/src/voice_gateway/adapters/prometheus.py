@@ -7,16 +7,17 @@ import math
 from dataclasses import dataclass
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from voice_gateway.adapters.authentication import Cause
+from voice_gateway.adapters.rpc_status import all_errors
 from voice_gateway.application.ports import Load
 from voice_gateway.domain.breaker import BreakerState
-from voice_gateway.domain.errors import BackendKind
-from voice_gateway.domain.report import Stage, TurnReport
+from voice_gateway.domain.errors import BackendError, BackendKind, GatewayError
+from voice_gateway.domain.report import RULES, Stage, TurnReport
 
 BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.3, 1.6, 2.0, 3.0, 5.0, 7.5, 10.0)
 """For speech: 10 ms to 10 s, close together between 0.2 and 1 s, where a pause turns from quick to awkward."""
@@ -52,6 +53,8 @@ PREFIX = "voice_gateway_"
 
 BREAKER_LEVELS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
+CALL_ENDS = ("ok", "cancelled", "internal", "refused", *(error.reason.lower() for error in all_errors()))
+
 AUTH_REFUSALS: tuple[str, ...] = get_args(Cause)
 
 BACKENDS: tuple[BackendKind, ...] = ("asr", "llm", "tts")
@@ -65,6 +68,10 @@ class MetricDoc:
     kind: str
     labels: tuple[str, ...]
     text: str
+
+
+# Else each counter and histogram has a second series with the time of its creation, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class _Maker:
@@ -123,10 +130,9 @@ class _Resumes:
         self.bytes = make.sizes("checkpoint_bytes", "Sizes of sealed states.", buckets=TOKEN_BUCKETS_BYTES)
         self.uplink_gaps = make.counter("uplink_gaps", "Times that microphone audio of a call was missing.")
         for cause in CAUSES:
-            self.asked.labels(cause, "ok")
             self.gap.labels(cause)
-        for result in ("expired", "unreadable", "foreign", "invalid"):
-            self.asked.labels("unspecified", result)
+            for result in ("ok", "expired", "unreadable", "foreign", "invalid"):
+                self.asked.labels(cause, result)
 
 
 class _Process:
@@ -189,15 +195,22 @@ class PrometheusTelemetry:
     def _begin_at_zero(self) -> None:
         """A counter that appears with its first event has no increase: what alerts go by is there from the start."""
         for counter, values in (
-            (self._calls.requests, ("ok", "cancelled", "internal", "refused")),
+            (self._calls.requests, CALL_ENDS),
             (self._calls.refused, ("at_capacity", "draining")),
             (self._process.reloads, ("applied", "unchanged", "refused")),
             (self._process.journals, ("kept", "cut_queue", "cut_size", "cut_total", "failed")),
             (self._duplex.speculations, ("started", "adopted", "wasted")),
             (self._edge.auth_refused, AUTH_REFUSALS),
+            (self._vad.unscored, ("behind", "full", "failed")),
         ):
             for value in values:
                 counter.labels(value)
+        for rule in RULES:
+            self._turns.labels(rule, "failed")
+        failures: list[type[GatewayError]] = [BackendError, *all_errors(BackendError)]
+        for kind in BACKENDS:
+            for failure in failures:
+                self._ladder.reasons.labels(kind, failure.reason.lower())
 
     def call_started(self) -> None:
         """Count a call in progress."""
@@ -399,24 +412,28 @@ class _TurnTimes:
         )
         self._interruption = make.seconds("barge_in_stop", "Speech over an answer to the decision to stop it.")
         stages = make.seconds(
-            "turn_stage", "End of speech to the end of each stage: where the time to the answer goes.", "stage"
+            "turn_stage",
+            "End of speech to the end of each stage: where the time to the answer goes. Of spoken turns alone.",
+            "stage",
         )
         self._stages = {stage: stages.labels(stage) for stage in WATERFALL}
 
     def observe(self, report: TurnReport, exemplar: Exemplar | None) -> None:
-        """Observe the stages that the turn came to. Typed turns have no speech, and so no latency of recognition."""
-        spoken = report.endpoint_rule != "text"
-        self._until(self._endpoint, report.stage("endpoint") if spoken else None, exemplar)
-        final = report.stage("asr_final") or report.stage("endpoint")
-        self._until(self._asr, final if spoken else None, exemplar)
+        """Observe the stages that the turn came to. What was typed has no latency of recognition, and is no part of the
+        way from mouth to ear; what nobody asked for has no response time.
+        """
+        if report.spoken:
+            self._until(self._endpoint, report.stage("endpoint"), exemplar)
+            self._until(self._asr, report.stage("asr_final") or report.stage("endpoint"), exemplar)
+            for name, histogram in self._stages.items():
+                self._until(histogram, report.stage(name), exemplar)
+        if report.asked:
+            self._until(self._first_audio, report.stage("tts_first_audio"), exemplar)
+            self._until(self._e2e, report.stage("first_audio_sent"), exemplar)
+            self._until(self._played, report.stage("first_audio_played"), exemplar)
         self._took(self._ttft, report.stage("llm_first_token"), exemplar)
         self._took(self._llm, report.stage("llm_total"), exemplar)
         self._took(self._tts, report.stage("tts_first_audio"), exemplar)
-        self._until(self._first_audio, report.stage("tts_first_audio"), exemplar)
-        self._until(self._e2e, report.stage("first_audio_sent"), exemplar)
-        self._until(self._played, report.stage("first_audio_played"), exemplar)
-        for name, histogram in self._stages.items():
-            self._until(histogram, report.stage(name), exemplar)
         if report.interruption_ms is not None:
             self._interruption.observe(report.interruption_ms / 1000, exemplar)
 

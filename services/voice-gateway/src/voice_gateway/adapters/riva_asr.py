@@ -84,7 +84,7 @@ class RivaAsr:
         nothing before there is audio. Raises `BackendError`.
         """
         with self.pool.lease() as stub:
-            request.span.note(rpc_service=SERVICE, rpc_method="StreamingRecognize", address=self.pool.endpoint.target)
+            request.span.note(rpc_method=f"{SERVICE}/StreamingRecognize", address=self.pool.endpoint.target)
             request.span.count(attempts=1)
             call = stub.StreamingRecognize(metadata=(*self._metadata, *request.span.headers))
             stream = RivaAsrStream(call, request, send_timeout_ms=self._options.send_timeout_ms)
@@ -145,7 +145,7 @@ class RivaAsrStream:
         while not self._ready:
             response = await self._read()
             if response is grpc.aio.EOF:
-                self._request.span.note(grpc_status=0)
+                self._request.span.note(grpc_status="OK")
                 raise StopAsyncIteration
             if response is None:
                 raise self._fail(garbled("asr"))
@@ -207,7 +207,7 @@ class RivaAsrStream:
 
     def _mapped(self, error: grpc.aio.AioRpcError) -> BackendError:
         request = self._request
-        request.span.note(grpc_status=error.code().value[0])
+        request.span.note(grpc_status=error.code().name)
         model = f', model "{request.model}"' if request.model else ""
         asked = f'language "{request.language_code}"{model} at {request.sample_rate_hz} Hz'
         return backend_error(error, "asr", asked=asked)

@@ -46,7 +46,7 @@ class RivaTts:
         """
         with self.pool.lease() as stub:
             span = request.span
-            span.note(rpc_service=SERVICE, rpc_method="SynthesizeOnline", address=self.pool.endpoint.target)
+            span.note(rpc_method=f"{SERVICE}/SynthesizeOnline", address=self.pool.endpoint.target)
             span.count(attempts=1)
             call = stub.SynthesizeOnline(self._message(request), metadata=(*self._metadata, *span.headers))
             try:
@@ -112,7 +112,7 @@ class _Phrase:
                 self._bytes += whole
                 words, self._words = tuple(self._words), []
                 return SpeechChunk(pcm, words)
-        self._request.span.note(grpc_status=0)
+        self._request.span.note(grpc_status="OK")
         return self._last()
 
     def _note_timings(self, meta: Any) -> None:
@@ -136,7 +136,7 @@ class _Phrase:
 
     def _mapped(self, error: grpc.aio.AioRpcError) -> BackendError:
         request = self._request
-        request.span.note(grpc_status=error.code().value[0])
+        request.span.note(grpc_status=error.code().name)
         voice = f'voice "{request.voice}", ' if request.voice else ""
         asked = f'{voice}language "{request.language_code}" at {request.sample_rate_hz} Hz, or this text'
         return backend_error(error, "tts", asked=asked)

@@ -29,6 +29,7 @@ from voice_gateway.application.tracing import NO_TRACE, CallSpans, CallTrace
 from voice_gateway.application.understanding import Understanding
 from voice_gateway.application.uplink import Uplink
 from voice_gateway.application.watch import watch
+from voice_gateway.domain import turn_reports
 from voice_gateway.domain.actions import (
     Action,
     AdoptReply,
@@ -208,6 +209,7 @@ class Call:
             try:
                 await self._run()
             finally:
+                self._tell_of_turn_left()
                 self.spans.close()
 
     async def _run(self) -> None:
@@ -347,12 +349,9 @@ class Call:
                 self._services.telemetry.answer_resumed(action.after_ms)
             case ReportTurn():
                 report = self._with_playback(action.report)
-                self._services.telemetry.turn_ended(report, trace_id=self.spans.trace_id)
-                self._services.telemetry.uplink_jitter(self.hearing.intake.jitter_ms)
-                self._services.telemetry.uplink_gaps(self.hearing.intake.positions.told_gaps())
-                span_id = self.spans.turn_ended(report, [each.number for each in self.machine.state.utterances])
+                self._tell_of_turn(report)
                 self._services.knowledge.recogniser_lag = self.machine.state.learned.lag
-                self._send_latency(report, span_id)
+                self._send_latency(report)
             case RememberNoForceEou():
                 self._services.knowledge.force_eou_ignored = True
                 log.info("force_eou_ignored", turn=self.machine.state.turn)
@@ -362,6 +361,32 @@ class Call:
                 self._failure = self._failure or _failure_of(action)
             case _:
                 assert_never(action)
+
+    def _tell_of_turn_left(self) -> None:
+        """Most callers hang up in the middle of an answer: the machine never hears of it, and the turn counts."""
+        reply = self.machine.state.reply
+        if reply is None or self.continuity.moved:
+            return
+        heard = reply.paused.at_sample if reply.paused else self.downlink.heard_samples()
+        report = turn_reports.report(reply, "cut_off", self.inbox.now(), heard_samples=heard)
+        self._tell_of_turn(self._with_playback(report))
+
+    def _tell_of_turn(self, report: TurnReport) -> None:
+        """Metrics, trace and log of a turn that has ended."""
+        telemetry, intake = self._services.telemetry, self.hearing.intake
+        telemetry.turn_ended(report, trace_id=self.spans.trace_id)
+        telemetry.uplink_jitter(intake.jitter_ms)
+        telemetry.uplink_gaps(intake.positions.told_gaps())
+        span_id = self.spans.turn_ended(report, [each.number for each in self.machine.state.utterances])
+        log.info(
+            "turn_ended",
+            turn=report.turn,
+            rule=report.endpoint_rule,
+            outcome=report.outcome,
+            ms_after_speech={stage.name: round(stage.end_ms) for stage in report.stages},
+            config_revision=self.config_revision,
+            **({"span_id": span_id} if span_id else {}),
+        )
 
     def _with_playback(self, report: TurnReport) -> TurnReport:
         """`report`, with when the client began to play, if it acknowledges."""
@@ -387,19 +412,7 @@ class Call:
         """Of the configuration that this call goes by."""
         return self._config.revision
 
-    def _send_latency(self, report: TurnReport, span_id: str) -> None:
-        stages = {stage.name: round(stage.end_ms) for stage in report.stages}
-        rule, outcome = report.endpoint_rule, report.outcome
-        traced = {"span_id": span_id} if span_id else {}
-        log.info(
-            "turn_ended",
-            turn=report.turn,
-            rule=rule,
-            outcome=outcome,
-            ms_after_speech=stages,
-            config_revision=self.config_revision,
-            **traced,
-        )
+    def _send_latency(self, report: TurnReport) -> None:
         if Capability.LATENCY_REPORTS in self.admitted.capabilities:
             if self.continuity.news():  # before it: a gateway that goes on without knowing would tell it again
                 self.downlink.post_checkpoint()

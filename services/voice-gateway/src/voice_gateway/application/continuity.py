@@ -203,7 +203,7 @@ class Continuity:
         if self.resumption is not None and self._silent_since_ms is not None:
             asked, took_ms = self.resumption.asked, now_ms - self._silent_since_ms
             self._silent_since_ms = None
-            self._telemetry.resume_gap(asked.cause, (max(0, asked.gap_ms) + took_ms) / 1000)
+            self._telemetry.resume_gap(asked.cause, (asked.gap_ms + took_ms) / 1000)
 
     # ---- the end here ------------------------------------------------------------------------------------------------
 

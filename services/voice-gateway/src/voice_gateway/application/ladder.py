@@ -70,7 +70,10 @@ class Ladder(Generic[BackendT]):
     def gone_on(self, position: int, error: BackendError) -> None:
         """A request that failed at `position` goes on to another backend."""
         self._telemetry.failed_over(self.kind, position, error.reason)
-        log.warning("backend_failed_over", kind=self.kind, position=position, reason=error.reason, detail=error.detail)
+        # A model's or a voice's own words about a failure may hold what it was asked.
+        told = {"detail": error.detail}
+        shown = told if self.kind == "asr" else {"personal": told}
+        log.warning("backend_failed_over", kind=self.kind, position=position, reason=error.reason, **shown)
 
     def settle(self, position: int, ticket: Ticket, error: BackendError | None, *, told: bool) -> None:
         """Tell a breaker how a request ended; `told` is False where that says nothing about the backend."""

@@ -1,6 +1,6 @@
 """A call that was cut off, as its client brings it back."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from voice_gateway.application.messages import Hello, Overrides, ResumeIn
 from voice_gateway.application.overrides import Admitted, check_connection
@@ -69,7 +69,9 @@ def taken_up(asked: ResumeIn, seal: CheckpointSeal | None, *, principal: str) ->
     if seal is None:
         raise InvalidConfig("resume is not offered by this gateway; start a new call without it.")
     opened = seal.open(asked.token, principal=principal)
-    return Resumption(opened.checkpoint, opened.age_ms, asked)
+    # It goes into a metric: nobody is away for longer than a token is good for.
+    gap_ms = min(max(0, asked.gap_ms), seal.valid_ms)
+    return Resumption(opened.checkpoint, opened.age_ms, replace(asked, gap_ms=gap_ms))
 
 
 def readmit(hello: Hello, resumption: Resumption) -> Admitted:

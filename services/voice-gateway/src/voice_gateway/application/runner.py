@@ -53,7 +53,7 @@ class CallRunner:
         log.info(
             "call_resumed",
             cause=hello.resume.cause,
-            gap_ms=hello.resume.gap_ms,
+            gap_ms=resumption.asked.gap_ms,
             age_ms=resumption.age_ms,
             turn=checkpoint.talk.turn,
             in_answer=checkpoint.talk.answer is not None,

@@ -31,13 +31,11 @@ from voice_gateway.domain.events import (
 )
 from voice_gateway.domain.heard import HeardLedger
 from voice_gateway.domain.phases import Phase
+from voice_gateway.domain.report import SPEAK_RULE
 from voice_gateway.domain.step import Step
 from voice_gateway.domain.text_features import Expectation
 
 Progress = ReplyStarted | ReplyTextDone | PhraseCut | PhraseAudio | AudioReady | PlaybackStarted | ReplyTrouble
-
-SPEAK_RULE = "speak"
-"""Of an answer to no question: a text that was to be spoken."""
 
 
 def new_reply(state: CallState, turn: int, rule: str, *, speech_end_ms: int, now: int, revision: int = 0) -> ReplyState:
@@ -129,8 +127,8 @@ def pause(step: Step, reply: ReplyState, heard_samples: int) -> None:
     end_ducking(step, reply)
 
 
-def go_on(step: Step, reply: ReplyState) -> None:
-    """Undo what speech over the answer, or being put on hold, did to it."""
+def go_on(step: Step, reply: ReplyState, *, after_speech: bool = True) -> None:
+    """Undo what speech over the answer did to it, or else being put on hold."""
     if step.state.agenda.held:
         return
     if reply.paused is not None:
@@ -138,8 +136,9 @@ def go_on(step: Step, reply: ReplyState) -> None:
         step.do(
             SendEvent(reply.turn, EventKind.SPEAKING),
             ResumeReply(reply.turn, reply.generation, reply.base_sample),
-            CountResumed(step.now - reply.paused.at_ms),
         )
+        if after_speech:
+            step.do(CountResumed(step.now - reply.paused.at_ms))
         reply.paused = None
     elif reply.ready and not reply.released:
         release(step, reply)

@@ -121,7 +121,11 @@ def checkpoint_in(document: object) -> CallCheckpoint:
     least = document.get("readable_from", document["checkpoint"])
     if not isinstance(least, int) or least > VERSION:
         raise MalformedDataError(f"the checkpoint needs a reader of version {least!r}; this one is of {VERSION}")
-    checkpoint: CallCheckpoint = decode(CallCheckpoint, document.get("call"), tolerant=True)
+    try:
+        checkpoint: CallCheckpoint = decode(CallCheckpoint, document.get("call"), tolerant=True)
+    except MalformedDataError:
+        # What is wrong is told with the value, which may be the conversation.
+        raise MalformedDataError("the call in it has a form that is not known here") from None
     return checkpoint
 
 

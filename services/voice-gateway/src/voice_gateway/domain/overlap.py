@@ -20,6 +20,7 @@ from voice_gateway.domain.call_state import CallState, Recognised, ReplyState, U
 from voice_gateway.domain.echo import POSSIBLE_ECHO
 from voice_gateway.domain.events import AsrResult, Speech, SpeechEdge
 from voice_gateway.domain.phases import Phase
+from voice_gateway.domain.report import SPEAK_RULE
 from voice_gateway.domain.step import Step
 
 CUT_IN_MS = 1_500
@@ -179,7 +180,7 @@ def take_turn(step: Step, heard_samples: int) -> None:
     if reply is None:
         return
     onset_ms = state.utterances[0].onset_ms if state.utterances else step.now
-    if not reply.audible and reply.rule != answering.SPEAK_RULE:
+    if not reply.audible and reply.rule != SPEAK_RULE:
         # Nobody heard an answer: the caller goes on with what was taken for a whole turn.
         gap_ms = onset_ms - reply.marks.speech_end_ms
         if 0 <= gap_ms <= CUT_IN_MS:

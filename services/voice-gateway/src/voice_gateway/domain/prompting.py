@@ -145,4 +145,4 @@ def unhold(step: Step) -> None:
     state.agenda.idle_since_ms = step.now
     step.do(ResetSpeech())
     if state.reply is not None:
-        answering.go_on(step, state.reply)
+        answering.go_on(step, state.reply, after_speech=False)

@@ -18,6 +18,7 @@ from voice_gateway.domain.events import CallResumed, Played, SpeakRequest
 from voice_gateway.domain.heard import HeardLedger
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.reply_state import ReplyMarks, ReplyState
+from voice_gateway.domain.report import SPEAK_RULE
 from voice_gateway.domain.step import Step
 
 GENERATIONS_APART = 16
@@ -145,7 +146,7 @@ def _go_on(step: Step, answer: AnswerUnderWay, heard: int, began_ms: int, *, kep
     first, reply.base_sample = reply.ledger.first_unheard(heard)
     state.reply, state.phase = reply, Phase.SPEAKING if reply.audible else Phase.THINKING
     goes_on = Continuation(first, reply.base_sample, tuple(phrase.text for phrase in answer.phrases[first:]))
-    if answer.rule != answering.SPEAK_RULE:
+    if answer.rule != SPEAK_RULE:
         step.do(SendEvent(reply.turn, EventKind.PROCESSING))
     order = _order(state, reply, answer, goes_on)
     if isinstance(order, StartReply):

@@ -20,6 +20,7 @@ from voice_gateway.domain.conversation import append_user
 from voice_gateway.domain.events import SpeakRequest
 from voice_gateway.domain.phases import Phase
 from voice_gateway.domain.reply_state import Origin
+from voice_gateway.domain.report import SPEAK_RULE
 from voice_gateway.domain.step import Step
 
 MAX_QUEUED_SPEECH = 8
@@ -95,7 +96,7 @@ def speak(step: Step, request: SpeakRequest, *, canned: Canned | None = None) ->
     state = step.state
     drafts.discard(step)
     state.turn += 1
-    reply = answering.new_reply(state, state.turn, answering.SPEAK_RULE, speech_end_ms=step.now, now=step.now)
+    reply = answering.new_reply(state, state.turn, SPEAK_RULE, speech_end_ms=step.now, now=step.now)
     reply.origin, reply.marks.committed_ms = Origin(request.uninterruptible, request.text, canned), step.now
     state.reply, state.phase = reply, Phase.THINKING
     step.do(SpeakVerbatim(state.turn, reply.generation, request.text, canned))
