@@ -5,7 +5,7 @@ import gc
 
 
 def settle() -> None:
-    """Keep what lives so far for good, and give what was used to load it back to the system. To be called once, when all
+    """Keep what lives so far for good, and give back what was only used to load it. To be called once, when all
     that serving needs is there.
 
     What was imported lives as long as the process: looking through it would take the garbage collector tens of ms, a
