@@ -3,6 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$PWD/.venv/bin
+# Hundreds of processes start in the tests. Where byte code is not kept, each of them compiles a thousand modules anew.
+unset PYTHONDONTWRITEBYTECODE
 
 lint() {
   echo "== lint"
