@@ -12,7 +12,7 @@ REAL_TIME = ("edge", "speech")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests in real time come first: they wait more than they compute, so that several fit on a core, and short ones
-    that only compute fill up the workers at the end. Among them xdist begins with its largest groups.
+    """Tests in real time come first: they wait more than they compute, and what only computes fills up the workers at
+    the end.
     """
     items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in REAL_TIME))

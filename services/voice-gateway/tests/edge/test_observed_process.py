@@ -26,7 +26,7 @@ from processes import BIN, Service, gateway_for, service
 from voice_contracts import voice_workflow_pb2 as pb
 from voice_contracts import voice_workflow_pb2_grpc as pb_grpc
 
-pytestmark = [pytest.mark.edge, pytest.mark.xdist_group("observed-process")]
+pytestmark = [pytest.mark.edge]
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
