@@ -97,6 +97,16 @@ class Namespace:
         lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
         return sum(float(value) for key, _, value in lines if key.partition("{")[0] == name)
 
+    def working_set_mib(self, pod: str) -> float:
+        """A pod's memory as the kubelet counts it against its request, and as `kubectl top` shows it: without pages of
+        files that can be read again.
+        """
+        node = self.get("pod", pod)["spec"]["nodeName"]
+        summary = json.loads(self.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
+        mine = {"name": pod, "namespace": self.name}
+        (found,) = [each for each in summary["pods"] if mine.items() <= each["podRef"].items()]
+        return float(found["memory"]["workingSetBytes"]) / 2**20
+
     def events(self, reason: str) -> list[str]:
         """Messages of Events with that reason."""
         return [event["message"] for event in self.get("events")["items"] if event.get("reason") == reason]

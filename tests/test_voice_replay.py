@@ -19,7 +19,7 @@ from voice_contracts import voice_workflow_pb2 as pb
 from voice_contracts import voice_workflow_pb2_grpc as pb_grpc
 from voice_gateway.domain.journal import VERSION
 
-pytestmark = [pytest.mark.edge, pytest.mark.xdist_group("voice-replay")]
+pytestmark = [pytest.mark.edge]
 
 WAIT_S = 30.0
 

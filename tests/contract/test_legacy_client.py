@@ -13,7 +13,7 @@ from processes import Service, gateway_for, service
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 QUESTION = ROOT / "services/speech-worker/tests/audio/what-time-is-it.wav"
-pytestmark = [pytest.mark.edge, pytest.mark.xdist_group("legacy")]
+pytestmark = [pytest.mark.edge]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ NAMES = ("voice-gateway", "voice-speech-worker", "voice-fakes")
 TAG = "image-test"
 BUILD_S = 1500
 
-pytestmark = [pytest.mark.edge, pytest.mark.timeout(BUILD_S + 100), pytest.mark.xdist_group("images")]
+pytestmark = [pytest.mark.edge, pytest.mark.timeout(BUILD_S + 100)]
 
 Inside = Callable[..., "subprocess.CompletedProcess[str]"]
 

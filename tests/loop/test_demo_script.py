@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.edge, pytest.mark.speech, pytest.mark.xdist_group("loop")]
+pytestmark = [pytest.mark.edge, pytest.mark.speech]
 
 
 def start(tmp_path: Path, *arguments: str, **environ: str) -> "subprocess.Popen[str]":

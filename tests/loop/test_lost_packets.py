@@ -16,7 +16,7 @@ from story_tellers import ASKED, Say, StoryTellers, story_tellers
 
 from bench.network import BEHIND, FAR, Network
 
-pytestmark = [pytest.mark.edge, pytest.mark.timeout(150), pytest.mark.xdist_group("loop")]
+pytestmark = [pytest.mark.edge, pytest.mark.timeout(150)]
 
 NOTICED_S = 45.0
 """gRPC gives up when nothing of what it sent was acknowledged for 10 s, or when a ping of keepalive was not: 40 s."""

@@ -23,7 +23,7 @@ RATE = 16_000
 BLOCK = RATE // 50
 ANSWER_S = 6.0  # of the answer that has to be heard in one piece
 LONGEST_S = 40.0
-pytestmark = [pytest.mark.edge, pytest.mark.speech, pytest.mark.xdist_group("loop"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.edge, pytest.mark.speech, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")

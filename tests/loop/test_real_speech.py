@@ -13,7 +13,7 @@ from processes import BIN, Stack, embedded_stack
 
 ROOT = Path(__file__).parents[2]
 AUDIO = ROOT / "services/speech-worker/tests/audio"
-pytestmark = [pytest.mark.edge, pytest.mark.speech, pytest.mark.xdist_group("loop")]
+pytestmark = [pytest.mark.edge, pytest.mark.speech]
 
 ENGINE_WORD_ERRORS = 0.4
 """Word errors allowed when a demo recogniser hears a demo voice: 12 % is typical, and the sentences are short."""

@@ -18,7 +18,7 @@ from story_tellers import ASKED, Say, StoryTellers, story_tellers
 from voice_clients.events import Event, EventKind
 from voice_clients.resuming import connect_resuming
 
-pytestmark = [pytest.mark.edge, pytest.mark.timeout(150), pytest.mark.xdist_group("loop")]
+pytestmark = [pytest.mark.edge, pytest.mark.timeout(150)]
 
 
 @dataclass

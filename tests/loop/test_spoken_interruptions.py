@@ -22,7 +22,7 @@ GROUPS = ("my phone number is four one five", "five five five", "two six seven o
 HESITATION = ("I would like to", "know what time it is")
 NUMBER_WORD_ERRORS = 0.4
 """As in test_real_speech.py: a demo recogniser hears a demo voice."""
-pytestmark = [pytest.mark.edge, pytest.mark.speech, pytest.mark.xdist_group("loop"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.edge, pytest.mark.speech, pytest.mark.timeout(150)]
 
 
 def cough(milliseconds: int = 600) -> bytes:

@@ -218,7 +218,8 @@ class ResumingGateway(pb_grpc.VoiceGatewayServicer):
                 async for message in request_iterator:
                     match message.WhichOneof("content"):
                         case "audio_chunk":
-                            await call.heard(message.first_sample, message.audio_chunk)
+                            # Callers that do not resume send no positions.
+                            await call.heard(message.first_sample or call.end, message.audio_chunk)
                         case "text_input":
                             await call.commit(message.text_input, spoken=False)
                         case _:

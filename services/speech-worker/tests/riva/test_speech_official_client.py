@@ -17,7 +17,7 @@ from riva.client.proto import riva_asr_pb2, riva_tts_pb2
 from speech_harness import AUDIO, words_of
 from speech_process import WorkerProcess, worker_process
 
-pytestmark = [pytest.mark.edge, pytest.mark.speech, pytest.mark.xdist_group("speech-official-client")]
+pytestmark = [pytest.mark.edge, pytest.mark.speech]
 
 CAPACITY = 2
 

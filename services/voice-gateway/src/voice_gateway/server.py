@@ -1,7 +1,6 @@
 """Puts the gateway together: the only file that knows every part."""
 
 import asyncio
-import gc
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 from servicekit.lifecycle import beside, catch_signals
 from servicekit.logs import get_logger
+from servicekit.memory import settle
 from servicekit.settings import SettingsError, split_address
 from voice_gateway.adapters.audio_tools import LocalAudioTools
 from voice_gateway.adapters.backend_checks import BackendChecks
@@ -387,10 +387,7 @@ async def serve(settings: GatewaySettings, *, file: Path | None, environ: Mappin
         async with serving(
             settings, runner, telemetry, backends.probes, tracer, config=live, guarded=guarded, reports=reports
         ) as gateway:
-            # What was imported lives as long as the process: looking through it took the collector tens of ms, a gap in
-            # every call's audio.
-            gc.collect()
-            gc.freeze()
+            settle()
             log.info(
                 "ready",
                 host=gateway.calls.host,

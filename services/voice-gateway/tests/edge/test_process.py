@@ -23,7 +23,7 @@ from processes import BIN, Service, gateway_for, service
 from voice_contracts import voice_workflow_pb2 as pb
 from voice_contracts import voice_workflow_pb2_grpc as pb_grpc
 
-pytestmark = [pytest.mark.edge, pytest.mark.xdist_group("gateway-process")]
+pytestmark = [pytest.mark.edge]
 
 NOWHERE = "127.0.0.1:9"
 """The discard port: nothing listens there."""

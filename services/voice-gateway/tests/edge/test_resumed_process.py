@@ -22,7 +22,7 @@ from processes import Service, gateway_for, service
 from voice_contracts import voice_workflow_pb2 as pb
 from voice_contracts import voice_workflow_pb2_grpc as pb_grpc
 
-pytestmark = [pytest.mark.edge, pytest.mark.xdist_group("gateway-process")]
+pytestmark = [pytest.mark.edge]
 
 PHRASES = (
     "Once upon a time there was a harbour.",

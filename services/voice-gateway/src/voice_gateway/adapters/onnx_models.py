@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
 ERRORS_ONLY = 3
 """The runtime's log level. It warns of initialisers that a file holds and no node uses."""
 
@@ -21,6 +19,9 @@ def open_session(file: Path, key: str) -> Any:
     """
     if not file.is_file():
         raise ModelUnusable(f"{key} is {file}, which is no file; allowed is an ONNX model")
+    # 18 MB that a gateway without models need not spend. Models are opened before it serves.
+    import onnxruntime  # noqa: PLC0415
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
