@@ -41,8 +41,8 @@ known() {
 # folders: where the descriptions are on this machine, one a line.
 folders() {
   local go module sum path answer
-  go=$(command -v go || command -v /usr/local/go/bin/go) ||
-    die "Go is needed (https://go.dev/dl): the kinds are described in Go modules. It is neither on PATH nor in /usr/local/go."
+  go=$(command -v go || command -v "${GOROOT:-/usr/local/go}/bin/go") ||
+    die "Go is needed (https://go.dev/dl): the kinds are described in Go modules. It is neither on PATH nor in ${GOROOT:-/usr/local/go}."
   while read -r module sum path; do
     [ -n "$module" ] || continue
     # Not in a module of somebody's: Go would look into the go.mod of the folder that this is called from.
