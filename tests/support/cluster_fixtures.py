@@ -13,6 +13,9 @@ from bench.product import Product, installed
 NODE_DOWN, NODE_UP = "VOICE_TEST_NODE_DOWN", "VOICE_TEST_NODE_UP"
 """Commands that take a node's power away, and give it back; the node's name follows. Without them, no node loses it."""
 
+POLICIES = "VOICE_TEST_NETWORK_POLICIES"
+"""1 where the cluster has an engine that enforces NetworkPolicies: the API server cannot tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Power:
@@ -33,6 +36,11 @@ class Power:
 def power() -> Power:
     """Tests that ask for it run where VOICE_TEST_NODE_DOWN names a command."""
     return Power()
+
+
+@pytest.fixture(scope="session")
+def policy_engine(reachable: None) -> None:
+    """Tests that ask for it run where VOICE_TEST_NETWORK_POLICIES is 1."""
 
 
 @pytest.fixture(scope="session")
