@@ -5,6 +5,9 @@
 #   --images   names of the images; % stands for voice-gateway, voice-speech-worker and voice-fakes
 #   --load     brings images to the nodes; the names follow: 'kind load docker-image', 'minikube image load'
 #   --no-build the images are there already
+# What the API server must know to check all of our manifests (Gateway API, KEDA and the like) scripts/test_crds.sh teaches it
+# before, and takes away afterwards. Where it cannot, that is said and the rest runs.
+# VOICE_TEST_NETWORK_POLICIES=1: the cluster has an engine that enforces NetworkPolicies, and ours are tried.
 # VOICE_TEST_NODE_DOWN and VOICE_TEST_NODE_UP: commands that take a node's power away and give it back, node's name last.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,7 +20,7 @@ while [ $# -gt 0 ]; do
     --no-build) build=false ;;
     --images) images=$2; shift ;;
     --load) load=$2; shift ;;
-    --help | -h) sed -n '2,9s/^# //p' "$0"; exit 0 ;;
+    --help | -h) sed -n '2,12s/^# //p' "$0"; exit 0 ;;
     *) break ;;
   esac
   shift
@@ -38,6 +41,15 @@ if $build; then
   tag=${images##*:} prefix=${images%%/%*}
   scripts/build_gateway.sh --tag "$tag" --registry "$prefix"
 fi
+trap 'scripts/test_crds.sh remove' EXIT
+scripts/test_crds.sh install || true
+kinds=$(scripts/test_crds.sh list | paste -sd ' ' -)
+for group in gateway.networking.k8s.io keda.sh monitoring.coreos.com cert-manager.io apps.nvidia.com; do
+  case $kinds in *".$group"*) ;; *) echo "NOT RUN: tests/cluster/test_manifests.py for what has kinds of $group, which this cluster does not know" ;; esac
+done
+[ "${VOICE_TEST_NETWORK_POLICIES:-}" = 1 ] ||
+  echo "NOT RUN: tests/cluster/test_enforced_policies.py: nothing says that this cluster enforces them (VOICE_TEST_NETWORK_POLICIES=1)"
+export VOICE_TEST_KINDS=$kinds
 # Word by word: the command has arguments.
 # shellcheck disable=SC2086
 [ -z "$load" ] || $load "${names[@]}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from charts import helm_installed
-from cluster_fixtures import killer, power, product, reachable
+from cluster_fixtures import POLICIES, killer, policy_engine, power, product, reachable
 from script_cluster import ScriptCluster
 
 from bench import network
@@ -24,7 +24,7 @@ WITHOUT_PROMETHEUS = "VOICE_TESTS_WITHOUT_PROMETHEUS"
 WITH_IMAGES = "VOICE_TESTS_IMAGES"
 WITH_CLUSTER = "VOICE_TESTS_CLUSTER"
 
-__all__ = ["killer", "power", "product", "reachable"]
+__all__ = ["killer", "policy_engine", "power", "product", "reachable"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -42,6 +42,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         absent.add("reachable")  # a cluster, of tests/cluster
     if NODE_DOWN not in os.environ:
         absent.add("power")
+    if os.environ.get(POLICIES) != "1":
+        absent.add("policy_engine")
     without = [item for item in items if absent & set(getattr(item, "fixturenames", ()))]
     if without:
         config.hook.pytest_deselected(items=without)

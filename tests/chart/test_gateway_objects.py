@@ -326,6 +326,18 @@ def test_an_ingress_speaks_grpc_and_keeps_long_calls() -> None:
     assert rule["http"]["paths"][0]["backend"]["service"] == {"name": GATEWAY, "port": {"name": "grpc"}}
 
 
+def test_traefik_is_told_on_the_service_how_to_speak_to_the_pods() -> None:
+    key = "traefik.ingress.kubernetes.io/service.serversscheme"
+    service = one("Service", GATEWAY, *shape("ingress"))
+    assert service["metadata"]["annotations"] == {key: "h2c"}
+    tls = given({"tls.enabled": True, "tls.existingSecret": "voice-tls"})
+    assert one("Service", GATEWAY, *shape("ingress"), *tls)["metadata"]["annotations"] == {key: "https"}
+    own = given({"gateway.service.annotations": {key: "http", "owner": "ops"}})
+    service = one("Service", GATEWAY, *shape("ingress"), *own)
+    assert service["metadata"]["annotations"] == {key: "http", "owner": "ops"}
+    assert "annotations" not in one("Service", GATEWAY)["metadata"]
+
+
 def test_annotations_of_the_values_win() -> None:
     key = "nginx.ingress.kubernetes.io/proxy-read-timeout"
     escaped = key.replace(".", "\\.")

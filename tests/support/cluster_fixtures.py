@@ -8,6 +8,9 @@ from bench import kube, outages
 from bench.outages import Killer, Power
 from bench.product import Product, installed
 
+POLICIES = "VOICE_TEST_NETWORK_POLICIES"
+"""1 where the cluster has an engine that enforces NetworkPolicies: the API server cannot tell."""
+
 
 @pytest.fixture
 def power() -> Power:
@@ -20,6 +23,11 @@ def killer(reachable: None) -> Iterator[Killer]:
     """Kills gateways by SIGKILL."""
     with outages.killer() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def policy_engine(reachable: None) -> None:
+    """Tests that ask for it run where VOICE_TEST_NETWORK_POLICIES is 1."""
 
 
 @pytest.fixture(scope="session")
