@@ -72,7 +72,7 @@ def small_world(log: Log, journals: JournalSink) -> World:
 
 
 async def pause(caller: Caller) -> None:
-    """A greeting, an answer with a cough over it, one that is held, a change of voice, keys, a re-prompt, a farewell."""
+    """A greeting, an answer under a cough, one that is held, a change of voice, keys, a re-prompt, a farewell."""
     await caller.listen_for(EventKind.END_OF_TURN)
     await caller.speak(400)
     await caller.silence(80)
