@@ -72,7 +72,7 @@ def small_world(log: Log, journals: JournalSink) -> World:
 
 
 async def pause(caller: Caller) -> None:
-    """A greeting, an answer that a cough pauses and that is held, a change of voice, keys, a re-prompt, a farewell."""
+    """A greeting, an answer under a cough, one that is held, a change of voice, keys, a re-prompt, a farewell."""
     await caller.listen_for(EventKind.END_OF_TURN)
     await caller.speak(400)
     await caller.silence(80)
@@ -158,9 +158,7 @@ LIVES = {
         seconds=4,
         passes_through=frozenset({"asr_BACKEND_UNAVAILABLE", "speculation_wasted"}),
     ),
-    "pause": Life(
-        pause, talkative_world, seconds=8, passes_through=frozenset({"answer_resumed", "speculation_adopted"})
-    ),
+    "pause": Life(pause, talkative_world, seconds=8, passes_through=frozenset({"speculation_adopted"})),
     "fail": Life(
         fail,
         failing_world,
