@@ -20,7 +20,8 @@ LATE_MS = 2_000
 a container that starts beside it may hold up a small machine for half a second: one question would be two. The gateway
 asks for the end of what was said, so nobody waits that long."""
 
-SAID = re.compile(r"question number (\d+) of mine")
+SAID = re.compile(r"question (\d+)")
+"""The number comes early: where the final result is late, a turn goes by the words that there are."""
 
 REPLIES = (
     "It is noon in all of this country. The sun stands as high as it will today. Ask me again in an hour.",
@@ -166,7 +167,7 @@ def _beside(labels: dict[str, str]) -> dict[str, Any]:
 
 def _fakes() -> list[dict[str, Any]]:
     script = {
-        "asr": {"transcripts": [f"this is question number {number} of mine" for number in range(1, TURNS + 1)]},
+        "asr": {"transcripts": [f"question {number} is one of mine" for number in range(1, TURNS + 1)]},
         "llm": {"replies": list(REPLIES), "log_tokens": False, "log_messages": True},
     }
     labels = {"app": "fakes"}
