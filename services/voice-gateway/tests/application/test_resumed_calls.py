@@ -286,6 +286,25 @@ def test_an_interruption_is_heard_once_and_the_history_holds_what_was_heard(lost
     assert len(told) <= len(words) <= len(told) + 2, "it holds what was heard, but for the word that broke off"
 
 
+def test_a_caller_whose_dial_took_seconds_is_heard_while_the_answer_goes_on() -> None:
+    """What was recorded meanwhile does not run ahead of real time."""
+
+    async def scenario() -> float:
+        pods = Pods(SAID, {**ANSWERS, "wait please": "As you like. I am waiting."}, ms_per_character=200)
+        async with phoned(pods) as phone:
+            await phone.say(SAID[0])
+            await phone.until_heard(2)
+            await phone.lose()
+            await phone.connect(takes_s=3.0)
+            await phone.until_heard(4)
+            began_s = asyncio.get_running_loop().time()
+            await phone.say(SAID[1], milliseconds=600)
+            await phone.until_ended(1)
+            return asyncio.get_running_loop().time() - began_s
+
+    assert run_virtual(scenario(), limit_s=90) < 2.0
+
+
 # ---- signs of life --------------------------------------------------------------------------------------------------
 
 

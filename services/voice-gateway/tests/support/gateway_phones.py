@@ -215,8 +215,10 @@ class Phone:
 
     # ---- the connection ---------------------------------------------------------------------------------------------
 
-    async def connect(self, *, cause: str = "reset") -> None:
-        """To the next gateway, with the call if there is one."""
+    async def connect(self, *, cause: str = "reset", takes_s: float = 0.0) -> None:
+        """To the next gateway, with the call if there is one. What it says of its microphone is as old as dialling
+        takes.
+        """
         self._pod += 1
         hello = Hello(sample_rate_hz=RATE_HZ, capabilities=self._capabilities)
         kept = self.kept
@@ -226,6 +228,8 @@ class Phone:
             at = max(0, kept.through - self._more_again)
             resume = ResumeIn(kept.token, at, len(self._mic) // 2, played, cause, gap_ms)
             hello = replace(hello, resume=resume)
+        if takes_s:
+            await asyncio.sleep(takes_s)
         self._line = line = _Line(self)
         runner = self.pods.runners[self._pod % len(self.pods.runners)]
         self.call = asyncio.create_task(
