@@ -14,7 +14,6 @@ from voice_gateway.domain.events import Event, Speech, SpeechEdge
 from voice_gateway.domain.policy import TurnPolicy
 from voice_gateway.domain.speech import Edge, SpeechSegmenter
 
-
 FORGET_EVERY_MS = 500
 
 
@@ -137,7 +136,7 @@ class Hearing:
                 await self._tell_caller(began)
         for recognition in self.recognitions.values():
             if is_speech:
-                recognition.audio_arrived()
+                recognition.audio_arrived(steady=self._voice.steady)
             else:
                 # Perhaps the end: what was said must not wait for a full message, nor the silence that ends it.
                 recognition.flush()
@@ -180,9 +179,7 @@ class Hearing:
         return any(position - recognition.unfinalized_sample > limit for recognition in self.recognitions.values())
 
     def _forget(self) -> None:
-        """Keep what a recognition may still need, else the pre-roll. Looked at from time to time: frames come 50 times a
-        second.
-        """
+        """Keep what a recognition may still need, else the pre-roll; twice a second, where frames come 50 times."""
         if self.log.end < self._forget_at:
             return
         self._forget_at = self.log.end + FORGET_EVERY_MS * self._config.sample_rate_hz // 1000
