@@ -83,6 +83,7 @@ class AcceptAll:
 
     frame_samples = FRAME
     late_samples = 0
+    steady = False
 
     async def is_speech(self, frame: bytes) -> bool:
         return bool(frame)
@@ -93,6 +94,7 @@ class SileroByTheBook:
 
     frame_samples = FRAME
     late_samples = 0
+    steady = False
 
     def __init__(self, model: SileroModel, counts: Counts) -> None:
         self._model, self._counts = model, counts

@@ -81,6 +81,16 @@ async def test_other_modes_and_lengths_are_refused() -> None:
         await WebRtcVad(16_000).is_speech(bytes(320))
 
 
+async def test_a_sound_is_steady_until_it_fades() -> None:
+    detector = WebRtcVad(16_000)
+    tone = np.sin(np.arange(320) * 2 * np.pi * 1_000 / 16_000)
+    told = []
+    for amplitude in (8_000, 8_000, 5_000, 1_600, 0):
+        await detector.is_speech((tone * amplitude).astype("<i2").tobytes())
+        told.append(detector.steady)
+    assert told == [True, True, True, False, False]
+
+
 def test_tools_of_a_call() -> None:
     tools: AudioTools = LocalAudioTools()
     assert tools.resampler(16_000, 16_000) is None

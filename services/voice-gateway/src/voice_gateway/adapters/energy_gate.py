@@ -36,6 +36,9 @@ FIRST_LOUDNESS = 10**-4.5
 LOUDNESS_DECAY = 10**-0.006
 """3 dB a second: the loudness of the speech so far outlasts pauses within a sentence."""
 
+STEADY = 10**-1.0
+"""-10 dB: two thirds of the frames of eight recorded questions are as loud; the last one of each lies at -16 to -31."""
+
 MAX_GAIN = 32.0
 
 S16 = np.dtype("<i2")
@@ -101,6 +104,11 @@ class EnergyGate:
             return False
         self.loudness = max(self.loudness * LOUDNESS_DECAY, energy)
         return True
+
+    @property
+    def steady(self) -> bool:
+        """Whether the last frame was as loud as the speech so far."""
+        return self.energy >= self.loudness * STEADY
 
     @property
     def gain(self) -> float:

@@ -97,6 +97,11 @@ class SileroVad:
         """Energies of the frames in a row that stood out while it was not known to be speech."""
         self.late_samples = 0
 
+    @property
+    def steady(self) -> bool:
+        """See `VoiceActivity`."""
+        return self._gate.steady
+
     async def is_speech(self, frame: bytes) -> bool:
         """Judge one frame of `frame_samples` samples, 16 bit. Returns without suspending where the gate or an earlier
         score decides. Raises `ValueError` for another length.

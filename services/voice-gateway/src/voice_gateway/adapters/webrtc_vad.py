@@ -38,6 +38,11 @@ class WebRtcVad:
 
     late_samples = 0
 
+    @property
+    def steady(self) -> bool:
+        """See `VoiceActivity`."""
+        return self._gate.steady
+
     async def is_speech(self, frame: bytes) -> bool:
         """Judge one frame of `frame_samples` samples, 16 bit. Raises `ValueError` for another length."""
         samples = self._gate.samples(frame)

@@ -129,6 +129,7 @@ class Call:
             policy=self._config.turn,
             tools=services.tools,
             announce=self._announce,
+            run_ahead_ms=self._config.limits.run_ahead_ms,
             may_go_on=self._may_listen_on,
             now_ms=self.inbox.now,
             loudspeaker=self.downlink,

@@ -18,8 +18,8 @@ class AsrConfig:
     model: str = ""
     """Empty: the server chooses."""
     message_ms: int = 20
-    """Audio per upstream message. What is spoken last waits for its message to fill, so this is latency; since streams
-    live only while the caller speaks, small messages cost little (docs/adr/0007)."""
+    """Audio per upstream message where speech may end: what is spoken last waits for its message to fill. In the middle
+    of a sound messages are larger (docs/adr/0007)."""
     preroll_ms: int = 400
     """Audio from before the detected onset that the stream starts with, so that the first phoneme is not lost."""
     open_timeout_ms: int = 3_000

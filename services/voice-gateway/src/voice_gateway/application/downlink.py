@@ -176,8 +176,10 @@ class Downlink:
             await answer.room.wait()
             answer = self._current(generation)
         if answer is not None and pcm:
+            # Where audio waits already, it is known when the next of it is due.
+            awaited = answer.released and not answer.audio.waiting
             answer.audio.add(pcm)
-            if answer.released:
+            if awaited:
                 self._wake()
 
     async def room_for(self, generation: int, waiting_ms: int) -> None:

@@ -14,6 +14,8 @@ from voice_gateway.domain.events import Event, Speech, SpeechEdge
 from voice_gateway.domain.policy import TurnPolicy
 from voice_gateway.domain.speech import Edge, SpeechSegmenter
 
+FORGET_EVERY_MS = 500
+
 
 class Hearing:
     """One caller's uplink.
@@ -30,6 +32,7 @@ class Hearing:
         policy: TurnPolicy,
         tools: AudioTools,
         announce: Callable[[Event], Awaitable[None]],
+        run_ahead_ms: float,
         may_go_on: Callable[[], Awaitable[None]],
         now_ms: Callable[[], int],
         loudspeaker: Loudspeaker,
@@ -50,6 +53,7 @@ class Hearing:
         )
         self._segmenter = SpeechSegmenter(config.sample_rate_hz, policy)
         self._announce = announce
+        self._run_ahead_ms = run_ahead_ms
         self._may_go_on = may_go_on
         self._now_ms = now_ms
         self._loudspeaker = loudspeaker
@@ -58,6 +62,8 @@ class Hearing:
         """One past the last sample of speech that an utterance before the next one has."""
         self._voiced_at_ms = 0
         self._taking = asyncio.Lock()
+        self._forget_at = 0
+        """Sample from which on the log is looked through for what may go."""
 
     @property
     def speaking(self) -> bool:
@@ -84,7 +90,8 @@ class Hearing:
     async def audio(self, pcm: bytes, first_sample: int = 0) -> None:
         """Take the next audio from the client, in pieces of any size; `first_sample` as in `AudioIn`."""
         arrived_ms = self._now_ms()
-        await self._may_go_on()
+        if self.intake.ahead_ms(arrived_ms) > self._run_ahead_ms:
+            await self._may_go_on()
         async with self._taking:
             frames = self.intake.take(pcm, first_sample)
             self.intake.note_arrival(arrived_ms)
@@ -129,7 +136,7 @@ class Hearing:
                 await self._tell_caller(began)
         for recognition in self.recognitions.values():
             if is_speech:
-                recognition.audio_arrived()
+                recognition.audio_arrived(steady=self._voice.steady)
             else:
                 # Perhaps the end: what was said must not wait for a full message, nor the silence that ends it.
                 recognition.flush()
@@ -166,12 +173,15 @@ class Hearing:
 
     def _too_long(self, position: int) -> bool:
         """Whether an utterance has grown so long that it is finalised, for want of room to replay it."""
+        if not self._segmenter.active:
+            return False
         limit = self._config.max_utterance_ms * self._config.sample_rate_hz // 1000
-        return self._segmenter.active and any(
-            position - recognition.unfinalized_sample > limit for recognition in self.recognitions.values()
-        )
+        return any(position - recognition.unfinalized_sample > limit for recognition in self.recognitions.values())
 
     def _forget(self) -> None:
-        """Keep what a recognition may still need, else the pre-roll."""
+        """Keep what a recognition may still need, else the pre-roll; twice a second, where frames come 50 times."""
+        if self.log.end < self._forget_at:
+            return
+        self._forget_at = self.log.end + FORGET_EVERY_MS * self._config.sample_rate_hz // 1000
         needed = [recognition.unfinalized_sample for recognition in self.recognitions.values()]
         self.log.forget(min([self.log.end - self.late(1_000), *needed]))

@@ -31,7 +31,7 @@ class Inbox:
 
     def now(self) -> int:
         """Call time in ms."""
-        return int(self.call_ms(self._clock.ms()))
+        return int(self._clock.ms() - self._started_ms)
 
     def call_ms(self, clock_ms: float) -> float:
         """A time of the clock as call time."""

@@ -47,10 +47,9 @@ class Intake:
         the call accounts for already is left out, by the position that the client gives it.
         """
         if self._odd_byte:
-            pcm = self._odd_byte + pcm
-        self._odd_byte = pcm[len(pcm) & ~1 :]
-        if self._odd_byte:
-            pcm = pcm[:-1]
+            pcm, self._odd_byte = self._odd_byte + pcm, b""
+        if len(pcm) & 1:
+            pcm, self._odd_byte = pcm[:-1], pcm[-1:]
         if skipped := self.positions.take(first_sample, len(pcm) // 2, self._made):
             pcm = pcm[2 * skipped :]
         self.last_chunk_ms = len(pcm) / 2 * 1000 / self._client_rate_hz
@@ -79,6 +78,8 @@ class Intake:
         self._made += len(pcm) // 2
         if self._partial:
             pcm = self._partial + pcm
+        elif len(pcm) == self._frame_bytes:
+            return [pcm]  # as most clients send it
         whole = len(pcm) - len(pcm) % self._frame_bytes
         self._partial = pcm[whole:]
         return [pcm[at : at + self._frame_bytes] for at in range(0, whole, self._frame_bytes)]

@@ -233,6 +233,11 @@ class VoiceActivity(Protocol):
     """After a frame with speech: samples just before it that were speech too, as turns out now. A detector needs a
     moment to be sure; it may say so once, with the first frame."""
 
+    @property
+    def steady(self) -> bool:
+        """Whether the last frame was as loud as the speech so far: speech fades before it ends; no end is in sight."""
+        ...
+
     async def is_speech(self, frame: bytes) -> bool:
         """Judge one frame of `frame_samples` samples at the rate the detector was made for. Frames come in order, one
         at a time. Returns without suspending where no model is asked, and within a tenth of a second else. A frame

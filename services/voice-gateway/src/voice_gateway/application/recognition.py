@@ -14,6 +14,12 @@ FIRST_PASS_STABILITY = 1.0
 """Riva marks the first-pass end of utterance with this stability on an interim result."""
 
 
+STEADY_MS = 80
+"""Audio of one message in the middle of a sound: a recogniser decodes no smaller pieces, and answers each message."""
+
+LARGEST_MS = 100
+"""Audio of one message where more waits, as the beginning of each utterance does."""
+
 FIRST_PAUSE_S = 0.2
 """Before the second new stream; doubles. The first is opened at once: mostly one connection broke, or there is another
 recogniser."""
@@ -22,7 +28,8 @@ recogniser."""
 class UtteranceRecognition:
     """One utterance. `run` is its task; the other methods are called from outside and never wait.
 
-    Audio comes from the call's log, in messages of `AsrConfig.message_ms`, with what is left sent on `flush`. When the
+    Audio comes from the call's log, in messages of `AsrConfig.message_ms` or, while no end of speech is in sight, of
+    `STEADY_MS`, with what is left sent on `flush`. What has queued goes in messages of up to `LARGEST_MS`. When the
     server breaks or ends the stream early, a new one gets all audio since the last final result.
     """
 
@@ -48,6 +55,7 @@ class UtteranceRecognition:
         self._log = log
         self._asr = asr
         self._config = config
+        self._message_samples = self._samples(config.message_ms)
         self._request = request
         self._post = post
         self._on_error = on_error
@@ -57,15 +65,12 @@ class UtteranceRecognition:
         self._until_sample: int | None = None
         self._last_interim: str | None = None
 
-    @property
-    def _message_samples(self) -> int:
-        return self._config.message_ms * self._config.sample_rate_hz // 1000
-
     # ---- from outside -----------------------------------------------------------------------------------------------
 
-    def audio_arrived(self) -> None:
-        """The log has more audio."""
-        if self._end() - self._sent_sample >= self._message_samples:
+    def audio_arrived(self, *, steady: bool = False) -> None:
+        """The log has more audio; `steady`, where it is in the middle of a sound."""
+        least = max(self._message_samples, self._samples(STEADY_MS)) if steady else self._message_samples
+        if self._end() - self._sent_sample >= least:
             self._wake.set()
 
     def stop_at(self, sample: int) -> None:
@@ -141,13 +146,14 @@ class UtteranceRecognition:
 
     async def _send(self, stream: AsrStream) -> None:
         asked_force_eou = False
+        largest = max(self._message_samples, self._samples(LARGEST_MS))
         while True:
             await self._wake.wait()
             self._wake.clear()
             least = 1 if self._wishes else self._message_samples
             self._wishes.discard("flush")
             while "closed" not in self._wishes and (waiting := self._end() - self._sent_sample) >= least:
-                until = self._sent_sample + min(waiting, self._message_samples)
+                until = self._sent_sample + min(waiting, largest)
                 await stream.send(self._log.read(self._sent_sample, until))
                 self._sent_sample = until
             if "half_close" in self._wishes:
@@ -186,6 +192,9 @@ class UtteranceRecognition:
         repeated = not result.is_final and not first_pass_end and result.text == self._last_interim
         self._last_interim = None if result.is_final else result.text
         return repeated
+
+    def _samples(self, milliseconds: int) -> int:
+        return milliseconds * self._config.sample_rate_hz // 1000
 
     def _end(self) -> int:
         """One past the last sample of this utterance that is there."""

@@ -98,7 +98,7 @@ class Uplink:
                 if len(pcm) > self._limits.max_chunk_bytes:
                     limit = self._limits.max_chunk_bytes
                     raise ChunkTooLarge(f"audio_chunk has {len(pcm)} bytes; at most {limit} are allowed.")
-                self.last_audio_ms = self._inbox.now()
+                self.last_audio_ms = self.last_message_ms
                 await self._hearing.audio(pcm, first_sample)
                 self.last_audio_ms = self._inbox.now()
             case TextIn(text):

@@ -51,6 +51,7 @@ class FakeVoice:
         self.frame_samples = sample_rate_hz * FRAME_MS // 1000
 
     late_samples = 0
+    steady = False
 
     async def is_speech(self, frame: bytes) -> bool:
         """Judge one frame."""
