@@ -63,6 +63,7 @@ class _SayCall:
 
     async def run(self) -> None:
         """Raises CallError where the call fails."""
+        error: CallError | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 background = [tasks.create_task(self._speak(), name="speaking")]
@@ -75,7 +76,9 @@ class _SayCall:
                 for task in background:
                     task.cancel()
         except* CallError as group:
-            raise first_error(group) from None
+            error = first_error(group)  # raised there, Python 3.11.2 puts it into a group again
+        if error is not None:
+            raise error
 
     def _take(self, event: CallEvent) -> None:
         if isinstance(event, Session) and event.output_sample_rate_hz:

@@ -277,10 +277,7 @@ class Call:
 
     async def _may_listen_on(self) -> None:
         """Hold a client back that is far ahead of real time during an answer: it cannot mean to interrupt."""
-        while (
-            self.machine.phase in BUSY
-            and self.hearing.intake.ahead_ms(self.inbox.now()) > self._config.limits.run_ahead_ms
-        ):
+        while self.machine.phase in BUSY and self.hearing.intake.runs_ahead(self.inbox.now()):
             self._moved.clear()
             self.uplink.held_back = True
             await self._moved.wait()

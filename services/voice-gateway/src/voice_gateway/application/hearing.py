@@ -14,7 +14,8 @@ from voice_gateway.domain.events import Event, Speech, SpeechEdge
 from voice_gateway.domain.policy import TurnPolicy
 from voice_gateway.domain.speech import Edge, SpeechSegmenter
 
-FORGET_EVERY_MS = 500
+FORGET_MS = 500
+"""What is forgotten at once, at the least."""
 
 
 class Hearing:
@@ -32,7 +33,7 @@ class Hearing:
         policy: TurnPolicy,
         tools: AudioTools,
         announce: Callable[[Event], Awaitable[None]],
-        run_ahead_ms: float,
+        run_ahead_ms: int,
         may_go_on: Callable[[], Awaitable[None]],
         now_ms: Callable[[], int],
         loudspeaker: Loudspeaker,
@@ -49,11 +50,11 @@ class Hearing:
             rate_hz=config.sample_rate_hz,
             frame_samples=self._voice.frame_samples,
             resampler=tools.resampler(client_rate_hz, config.sample_rate_hz),
+            run_ahead_ms=run_ahead_ms,
             resumption=resumption,
         )
         self._segmenter = SpeechSegmenter(config.sample_rate_hz, policy)
         self._announce = announce
-        self._run_ahead_ms = run_ahead_ms
         self._may_go_on = may_go_on
         self._now_ms = now_ms
         self._loudspeaker = loudspeaker
@@ -62,8 +63,6 @@ class Hearing:
         """One past the last sample of speech that an utterance before the next one has."""
         self._voiced_at_ms = 0
         self._taking = asyncio.Lock()
-        self._forget_at = 0
-        """Sample from which on the log is looked through for what may go."""
 
     @property
     def speaking(self) -> bool:
@@ -90,7 +89,7 @@ class Hearing:
     async def audio(self, pcm: bytes, first_sample: int = 0) -> None:
         """Take the next audio from the client, in pieces of any size; `first_sample` as in `AudioIn`."""
         arrived_ms = self._now_ms()
-        if self.intake.ahead_ms(arrived_ms) > self._run_ahead_ms:
+        if self.intake.runs_ahead(arrived_ms):
             await self._may_go_on()
         async with self._taking:
             frames = self.intake.take(pcm, first_sample)
@@ -179,9 +178,10 @@ class Hearing:
         return any(position - recognition.unfinalized_sample > limit for recognition in self.recognitions.values())
 
     def _forget(self) -> None:
-        """Keep what a recognition may still need, else the pre-roll; twice a second, where frames come 50 times."""
-        if self.log.end < self._forget_at:
+        """Keep what a recognition may still need, else the pre-roll. Looked at where there is more than that: while
+        nobody speaks, twice a second instead of at each frame.
+        """
+        if self.log.end - self.log.start < self.late(1_000 + FORGET_MS):
             return
-        self._forget_at = self.log.end + FORGET_EVERY_MS * self._config.sample_rate_hz // 1000
         needed = [recognition.unfinalized_sample for recognition in self.recognitions.values()]
         self.log.forget(min([self.log.end - self.late(1_000), *needed]))

@@ -15,6 +15,7 @@ class Intake:
         rate_hz: int,
         frame_samples: int,
         resampler: Resampler | None,
+        run_ahead_ms: int = 2_000,
         resumption: Resumption | None = None,
     ) -> None:
         self.positions = Positions(client_rate_hz, rate_hz)
@@ -29,6 +30,7 @@ class Intake:
         """Length of the last piece."""
         self._client_rate_hz = client_rate_hz
         self._rate_hz = rate_hz
+        self._run_ahead_ms = run_ahead_ms
         self._frame_bytes = 2 * frame_samples
         self._resampler = resampler
         self.jitter_ms = 0.0
@@ -41,6 +43,10 @@ class Intake:
     def ahead_ms(self, now_ms: float) -> float:
         """How far the client is ahead of real time, in a call that began `now_ms` ago here."""
         return (self.positions.next - self._zero_sample) * 1000 / self._client_rate_hz - now_ms
+
+    def runs_ahead(self, now_ms: float) -> bool:
+        """Whether it is further ahead than a microphone can be."""
+        return self.ahead_ms(now_ms) > self._run_ahead_ms
 
     def take(self, pcm: bytes, first_sample: int = 0) -> list[bytes]:
         """The frames that are complete with `pcm`. It may end within a sample; the next piece continues it. What of it

@@ -55,7 +55,6 @@ class UtteranceRecognition:
         self._log = log
         self._asr = asr
         self._config = config
-        self._message_samples = self._samples(config.message_ms)
         self._request = request
         self._post = post
         self._on_error = on_error
@@ -64,6 +63,10 @@ class UtteranceRecognition:
         """"flush", "force_eou", "half_close", "closed"; all but the first stay."""
         self._until_sample: int | None = None
         self._last_interim: str | None = None
+
+    @property
+    def _message_samples(self) -> int:
+        return self._samples(self._config.message_ms)
 
     # ---- from outside -----------------------------------------------------------------------------------------------
 
