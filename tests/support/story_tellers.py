@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ ASKED = [("user", "tell me a story"), ("assistant", STORY), ("user", "thank you"
 """What the model is asked last, however the call went."""
 KEYS = f"k1:{base64.b64encode(bytes(range(32))).decode()}\n"
 SAID_S = 90.0
+WRITTEN_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,18 @@ class StoryTellers:
         return f"{host}:{self.fakes.ready['riva_port']}", f"http://{host}:{self.fakes.ready['llm_port']}/v1"
 
     def last_conversation(self) -> list[tuple[str, str]]:
-        """What the model was asked last, without the system prompt."""
-        entries = [json.loads(line) for line in self.log.read_text().splitlines()]
-        asked = [item["conversation"] for item in entries if item.get("event") == "request" and "conversation" in item]
+        """What the model was asked last, without the system prompt. A call that ended as soon as it was answered is
+        waited for: the fakes write their log twice a second.
+        """
+        until_s = time.monotonic() + WRITTEN_S
+        while not (asked := self._conversations()):
+            assert time.monotonic() < until_s, "the model was asked nothing"
+            time.sleep(0.05)
         return [(role, text) for role, text in asked[-1] if role != "system"]
+
+    def _conversations(self) -> list[list[tuple[str, str]]]:
+        entries = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [item["conversation"] for item in entries if item.get("event") == "request" and "conversation" in item]
 
 
 @contextmanager
