@@ -34,7 +34,7 @@ for number in "$port" "$remote"; do
   is_whole "$number" && [ "$number" -le 65535 ] && [ "$number" -gt 0 ] || usage_error "$number is not a port: 1 to 65535."
 done
 # kubectl takes several, with commas: one that is not loopback is enough.
-outside=$(printf '%s\n' "$address" | tr ',' '\n' | grep -vE '^(127\.[0-9.]+|localhost|::1)$' | paste -sd , -) || true
+outside=$(printf '%s\n' "$address" | tr ',' '\n' | sed -E '/^(127\.[0-9.]+|localhost|::1)$/d' | paste -sd , -)
 if [ -n "$outside" ]; then
   say "WARNING: $outside is not loopback. Whoever reaches this machine there can call the gateway, unencrypted unless it speaks TLS itself, and unasked unless AUTH_MODE is set. Safer: leave the address out, and use ssh -L."
 fi

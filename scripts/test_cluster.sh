@@ -42,7 +42,7 @@ if $build; then
   scripts/build_gateway.sh --tag "$tag" --registry "$prefix"
 fi
 trap 'scripts/test_crds.sh remove' EXIT
-scripts/test_crds.sh install || true
+scripts/test_crds.sh install || echo "NOT INSTALLED: all kinds that the manifests have, for the reason above; the tests take those that the cluster knows"
 kinds=$(scripts/test_crds.sh list | paste -sd ' ' -)
 for group in gateway.networking.k8s.io keda.sh monitoring.coreos.com cert-manager.io apps.nvidia.com; do
   case $kinds in *".$group"*) ;; *) echo "NOT RUN: tests/cluster/test_manifests.py for what has kinds of $group, which this cluster does not know" ;; esac
