@@ -1,7 +1,9 @@
 """The caller library against a gateway on real gRPC."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 
 import grpc
 import pytest
@@ -308,3 +310,45 @@ async def test_content_of_a_later_contract_is_passed_over() -> None:
     assert isinstance(first, Event)
     assert first.kind is EventKind.UNKNOWN
     assert isinstance(last, Ended)
+
+
+HTTP2_WIDE_OPEN = (
+    bytes.fromhex("000006 04 00 00000000 0004 7fffffff")  # SETTINGS: a stream may send as much as it likes,
+    + bytes.fromhex("000004 08 00 00000000 7fff0000")  # WINDOW_UPDATE: and so may the connection
+)
+
+
+@contextlib.asynccontextmanager
+async def standing_still() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A gateway that stops in the middle of a message, and reads no more: where it listens, and that it has stopped."""
+    stopped, over = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(HTTP2_WIDE_OPEN)
+        await reader.readexactly(1 << 20)
+        stopped.set()
+        await over.wait()
+        writer.transport.abort()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", stopped
+        over.set()
+
+
+@pytest.mark.parametrize("second_half_closes", [False, True])
+async def test_hanging_up_lets_go_of_whoever_sends_to_a_gateway_that_stands_still(second_half_closes: bool) -> None:
+    async with asyncio.timeout(5), standing_still() as (target, stopped), connect(target) as call:
+        # More than all buffers on the way hold.
+        first = asyncio.create_task(call.send_audio(bytes(64 << 20)), name="first")
+        await stopped.wait()
+        second = asyncio.create_task(call.half_close() if second_half_closes else call.ack(1, 1), name="second")
+        await asyncio.sleep(0)
+        call.hang_up()
+        with pytest.raises(ConnectionLostError, match="over"):
+            await first
+        if second_half_closes:
+            await second
+        else:
+            with pytest.raises(ConnectionLostError, match="over"):
+                await second
+        assert [event.code async for event in call if isinstance(event, Ended)] == ["CANCELLED"]

@@ -61,7 +61,7 @@ class Connection(Protocol):
         """The next event; the last is `Ended`."""
 
     def hang_up(self) -> None:
-        """End it without waiting; whoever reads gets `Ended`."""
+        """End it without waiting; whoever reads gets `Ended`, whoever sends CallError."""
 
     async def close(self) -> None:
         """Hang up and let go of everything."""
