@@ -18,6 +18,7 @@ KEPT = '{namespace=~"$namespace",pod=~"$pod"}'
 """The series of the chosen pods. `{{}}` in a query stands for it."""
 NAMESPACE_ONLY = '{namespace=~"$namespace"}'
 """For other services than the gateway, whose pods the variable does not list. `<<>>` in a query stands for it."""
+ABOVE_ZERO = " > 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class Query:
     exemplars: bool = False
     may_be_empty: bool = False
     """True for what is there only after a rare event, such as a failure; the check does not miss it."""
+
+    @property
+    def leaves_out_zeros(self) -> bool:
+        """Whether no answer means zero."""
+        return self.expr.endswith(ABOVE_ZERO)
 
     @property
     def promql(self) -> str:
@@ -224,6 +230,8 @@ def _defaults(panel: Panel) -> Json:
         "mappings": [],
         "custom": {},
     }
+    if all(query.leaves_out_zeros for query in panel.queries):
+        made["noValue"] = "none in this time"
     if panel.maximum is not None:
         made["max"] = panel.maximum
     if panel.states:

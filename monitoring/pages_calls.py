@@ -1,7 +1,20 @@
 """Dashboards of what callers notice: the overview, and the turns. After a change: scripts/generate_docs.sh."""
 
 from monitoring.grafana import Page, Panel, Query, Row
-from monitoring.queries import NAMESPACES, NO_ERRORS, PODS, G, between, one, quantile, quantiles, rate, share, until
+from monitoring.queries import (
+    NAMESPACES,
+    NO_ERRORS,
+    PODS,
+    G,
+    between,
+    happening,
+    one,
+    quantile,
+    quantiles,
+    rate,
+    share,
+    until,
+)
 
 QUICK_S = ((1.0, "yellow"), (1.6, "red"))
 """A pause of a second is noticed, one of 1.6 s is awkward: the buckets of the gateway's histograms lie there."""
@@ -76,14 +89,14 @@ OVERVIEW = Page(
                     "Apologies",
                     "Failures that callers were told of by ear, a minute. Any at all means that a whole list of "
                     "backends failed: see Backends.",
-                    one(f"60 * {rate(G + 'apologies_total', by='backend, form')}", "{{backend}} {{form}}",
+                    one(happening(f"{G}apologies_total", "backend, form"), "{{backend}} {{form}}",
                          may_be_empty=True),
                     width=6,
                 ),
                 Panel(
                     "Calls ended", "A minute, by how. `ok` and `cancelled` (the caller hung up) are good ends; reasons "
                     "of all others are in docs/reference/errors.md.",
-                    one(f"60 * {rate(ENDED, by='status')}", "{{status}}"), stacked=True,
+                    one(happening(ENDED, "status"), "{{status}}"), stacked=True,
                 ),
                 Panel(
                     "Turns ended", "A minute, by outcome. `failed`: nothing could be answered; see Backends. "
@@ -93,8 +106,13 @@ OVERVIEW = Page(
                 ),
                 Panel(
                     "Calls refused", "A minute, by reason. `at_capacity`: add pods. `draining`: a pod is stopping, and "
-                    "clients come back to another one.",
-                    one(f"60 * {rate(G + 'calls_refused_total', by='reason')}", "{{reason}}"), stacked=True,
+                    "clients come back to another one. `key or token`: of callers who were not let in.",
+                    (
+                        Query(happening(f"{G}calls_refused_total", "reason"), "{{reason}}"),
+                        Query(happening(f"{G}auth_refusals_total", "reason"), "key or token: {{reason}}",
+                              may_be_empty=True),
+                    ),
+                    stacked=True,
                 ),
             ),
         ),
@@ -207,7 +225,7 @@ TURNS = Page(
                     "End of turn, by rule",
                     "Turns a minute by the rule that ended them, as docs/explanation/end-of-turn.md names them. Many "
                     "by `final_timeout`: the recogniser owes its final results.",
-                    one(f"60 * {rate(G + 'turns_total', by='endpoint_rule')}", "{{endpoint_rule}}"), stacked=True,
+                    one(happening(f"{G}turns_total", "endpoint_rule"), "{{endpoint_rule}}"), stacked=True,
                 ),
                 Panel(
                     "Wait for the end of turn", "End of speech to the decision. See docs/explanation/end-of-turn.md.",
@@ -230,7 +248,7 @@ TURNS = Page(
                 Panel(
                     "Too late", "What arrived for a turn that was over, a minute. It is dropped, and normal after "
                     "interruptions; a steady flow without them is a backend that does not cancel.",
-                    one(f"60 * {rate(G + 'stale_events_dropped_total', by='what')}", "{{what}}", may_be_empty=True),
+                    one(happening(f"{G}stale_events_dropped_total", "what"), "{{what}}", may_be_empty=True),
                 ),
             ),
         ),

@@ -7,6 +7,7 @@ from monitoring.queries import (
     PODS,
     G,
     W,
+    happening,
     one,
     quantile,
     quantiles,
@@ -35,13 +36,13 @@ BACKENDS = Page(
                 Panel(
                     "Errors", "A minute, by reason. `timeout` and `busy` are load; `rejected` is a wrong model, voice "
                     "or key; `unavailable` is the network or the pod.",
-                    one(f"60 * {rate(G + 'backend_errors_total', by='backend, reason')}", "{{backend}} {{reason}}",
+                    one(happening(f"{G}backend_errors_total", "backend, reason"), "{{backend}} {{reason}}",
                          may_be_empty=True),
                 ),
                 Panel(
                     "Failovers", "Requests a minute that went on from this position to the next. Callers lose up to "
                     "the ..._FAILOVER_MS of that backend and nothing else.",
-                    one(f"60 * {rate(G + 'backend_failovers_total', by='backend, position, reason')}",
+                    one(happening(f"{G}backend_failovers_total", "backend, position, reason"),
                          "{{backend}} {{position}} {{reason}}"),
                 ),
             ),
@@ -139,7 +140,7 @@ CAPACITY = Page(
                     "Admitted and refused", "Calls a minute.",
                     (
                         Query(f"60 * {rate(G + 'calls_admitted_total')}", "admitted"),
-                        Query(f"60 * {rate(G + 'calls_refused_total', by='reason')}", "refused {{reason}}"),
+                        Query(happening(f"{G}calls_refused_total", "reason"), "refused {{reason}}"),
                     ),
                 ),
                 Panel(
@@ -276,23 +277,23 @@ DEPLOYS = Page(
                     "Resumes", "Calls that came from another pod or a lost connection, a minute. `reset` and `silence` "
                     "without a deploy: a pod or a network that breaks. `unreadable`: RESUME_KEYS_FILE differs between "
                     "pods, or was changed without the old key.",
-                    one(f"60 * {rate(G + 'resumes_total', by='cause, result')}", "{{cause}} {{result}}"), width=6,
+                    one(happening(f"{G}resumes_total", "cause, result"), "{{cause}} {{result}}"), width=6,
                 ),
                 Panel(
                     "Gap of a resume", "How long nothing reached the client: until it connected anew, and then until "
                     "the answer was heard again. The aim is 1 s; after silence a client waits 1.5 s before it redials.",
-                    quantiles(f"{G}resume_gap_seconds", by="cause", may_be_empty=True), unit="s",
+                    quantiles(f"{G}resume_gap_seconds", by="cause"), unit="s",
                     steps=((1.0, "red"),), width=6,
                 ),
                 Panel(
                     "Calls that ended badly", "A minute, by reason. A deploy leaves no mark here.",
-                    one(rate(f"{G}requests_total", 'status!~"ok|cancelled|refused"', "status") + " * 60", "{{status}}",
+                    one(happening(f"{G}requests_total", "status", 'status!~"ok|cancelled|refused"'), "{{status}}",
                         may_be_empty=True), width=6,
                 ),
                 Panel(
                     "Journals", "A minute, by what became of them. `cut_...` is a disk that is slow or full, or a long "
                     "call; no call waits for it.",
-                    one(f"60 * {rate(G + 'journals_total', by='result')}", "{{result}}"), width=6,
+                    one(happening(f"{G}journals_total", "result"), "{{result}}"), width=6,
                 ),
             ),
         ),

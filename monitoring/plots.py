@@ -54,7 +54,7 @@ async def plot_pages(server: Prometheus, pages: Sequence[Page], begin_s: float, 
             ]
         name = page.uid.removeprefix("voice-workflow-")
         picture = page_svg(page, drawn, end_s - begin_s)
-        await asyncio.to_thread((folder / f"{name}.svg").write_text, picture, encoding="utf-8")
+        await asyncio.to_thread((folder / f"dashboards-{name}.svg").write_text, picture, encoding="utf-8")
 
 
 async def _series(server: Prometheus, query: Query, begin_s: float, end_s: float) -> list[Series]:
@@ -62,8 +62,11 @@ async def _series(server: Prometheus, query: Query, begin_s: float, end_s: float
     for name, value in {"$namespace": ".*", "$pod": ".*", "$quantile": "0.95", "$__rate_interval": WINDOW}.items():
         expr = expr.replace(name, value)
     made = []
+    steps = range(int((end_s - begin_s) / SCRAPE_S) + 1)
     for answer in await server.query_range(expr, begin_s, end_s, SCRAPE_S):
-        points = tuple((at - begin_s, float(value)) for at, value in answer["values"] if not math.isnan(float(value)))
+        values = dict.fromkeys(steps, 0.0) if query.leaves_out_zeros else {}
+        values |= {round((at - begin_s) / SCRAPE_S): float(value) for at, value in answer["values"]}
+        points = tuple((step * SCRAPE_S, value) for step, value in sorted(values.items()) if not math.isnan(value))
         if points:
             made.append(Series(_legend(query.legend, answer["metric"]), points))
     return made

@@ -1,5 +1,6 @@
 """Two gateways with all in them that a dashboard shows: answers, interruptions, coughs, failing backends, refused
-calls, good and bad edits of the configuration, journals, and engines that really compute.
+calls, calls that are lost and come back, good and bad edits of the configuration, journals, and engines that really
+compute.
 
 Pod 0 is connected to fakes, and to a second model behind one that fails for a while; its calls are traced. Pod 1 is
 connected to the speech worker and the responder, as `make demo` is.
@@ -13,7 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.barge_in import TEXTS
@@ -26,10 +27,16 @@ from bench.recordings import SPEECH, utterances
 from bench.scripted import Studio, Utterance
 from bench.timeline import Timeline
 from monitoring.prometheus import Target
+from voice_clients.caller import Call, CallConfig, connect
+from voice_clients.errors import CallError, ConnectionLostError
+from voice_clients.events import AnswerAudio, CallEvent, Capability, Cause, Ended
+from voice_clients.resumption import CallMemory
 from voice_fakes import FakesOptions, serving_fakes
 from voice_fakes.script import build_script
 
 CHUNK_MS = 20
+RATE_HZ = 16_000
+AWAY_S = 0.2
 REPLY = "The air near the coast is mild today. The wind comes from the west until the evening."
 LONG_REPLY = " ".join(f"This is sentence number {number} of a patient answer." for number in range(12))
 READY_S = 40.0
@@ -113,6 +120,7 @@ async def play(scene: Scene, seconds: float, *, callers: int = 3) -> None:
                 tasks.create_task(_again(lambda n=number: calls(n, target, asking)), name=f"caller-{number}")  # type: ignore[misc]
             tasks.create_task(_again(lambda: calls(900, engines, scene.speech)), name="caller-of-engines")
             tasks.create_task(_again(lambda: _interrupting(scene, target)), name="interrupter")
+            tasks.create_task(_again(lambda: _coming_back(scene, target)), name="caller-in-a-tunnel")
             tasks.create_task(_again(lambda: _crowd(target, seconds)), name="crowd")
             tasks.create_task(_editing(scene.config, seconds), name="operator")
     except TimeoutError:
@@ -139,6 +147,34 @@ async def _interrupting(scene: Scene, target: str) -> None:
     except (CallFailedError, OSError, TimeoutError) as error:
         scene.errors.append(f"{type(error).__name__}: {error}")
     scene.calls += 1
+
+
+async def _coming_back(scene: Scene, target: str) -> None:
+    """Lose the connection in the middle of an answer, and go on with the call on another one."""
+    await asyncio.sleep(SETTLE_S)
+    memory = CallMemory.of(RATE_HZ)
+    config = CallConfig(sample_rate_hz=RATE_HZ, capabilities=frozenset({Capability.CHECKPOINTS}))
+    try:
+        async with connect(target, config) as call:
+            await call.send_text("What is the weather?")
+            await _until(call, memory, lambda event: bool(memory.token) and isinstance(event, AnswerAudio))
+        await asyncio.sleep(AWAY_S)
+        request = memory.request(Cause.RESET, time.monotonic_ns())
+        async with connect(target, replace(config, resume=request)) as call:
+            await _until(call, memory, lambda event: isinstance(event, AnswerAudio))
+    except CallError as error:
+        scene.errors.append(f"{type(error).__name__}: {error}")
+    scene.calls += 1
+
+
+async def _until(call: Call, memory: CallMemory, seen: Callable[[CallEvent], bool]) -> None:
+    """Read so far. Raises CallError where the call ends before."""
+    async for event in call:
+        memory.received(event)
+        if isinstance(event, Ended):
+            raise event.error or ConnectionLostError("The call is over.")
+        if seen(event):
+            return
 
 
 async def _crowd(target: str, seconds: float) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from monitoring.check import metrics_of
 from monitoring.generate import CHART, PAGES, written
 from monitoring.grafana import COLUMNS, Panel, Query, to_json
 from monitoring.plots import Series, page_svg
 from monitoring.queries import quantile
+from voice_gateway.adapters.prometheus import PrometheusTelemetry
 
 UNITS = {"short", "s", "ms", "bytes", "percentunit"}
 """Ids that Grafana knows."""
@@ -99,3 +101,35 @@ def test_a_plot_has_every_panel_and_tells_what_was_empty() -> None:
     assert picture.count("nothing in this run") == 1
     assert "<b>" not in picture
     assert "&lt;b&gt;" in picture
+
+
+LEGEND = 8
+"""Names that a panel of usual size has room for."""
+
+
+@pytest.mark.parametrize(
+    ("title", "query"),
+    [
+        (panel.title, query)
+        for page in PAGES
+        for panel in page.panels()
+        for query in panel.queries
+        if panel.kind == "timeseries" and not query.leaves_out_zeros
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_legend_is_not_full_of_counters_that_stand_at_zero(title: str, query: Query) -> None:
+    """All their values are there from the start, so that rate() sees the first event."""
+    registry = CollectorRegistry()
+    PrometheusTelemetry(registry)
+    shown = re.findall(r"\{\{(\w+)\}\}", query.legend)
+    for metric in metrics_of(query.promql):
+        samples = [sample for family in registry.collect() for sample in family.samples if sample.name == metric]
+        names = {tuple(sample.labels.get(label, "") for label in shown) for sample in samples}
+        assert len(names) <= LEGEND, f"{title}: use happening()"
+
+
+def test_a_panel_of_rare_events_says_so_where_nothing_happened() -> None:
+    errors = next(panel for page in PAGES for panel in to_json(page)["panels"] if panel["title"] == "Errors")
+    assert errors["fieldConfig"]["defaults"]["noValue"] == "none in this time"
+    assert errors["targets"][0]["expr"].endswith(" > 0")

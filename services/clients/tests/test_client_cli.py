@@ -285,6 +285,27 @@ async def test_options_reach_the_gateway(tmp_path: Path) -> None:
     assert ("x-api-key", "k") in gateway.heard.metadata
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--target", "gateway.invalid", "--api-key", "k"), True),
+        (("--target", "gateway.invalid", "--token", "a.b.c"), True),
+        (("--target", "localhost:1", "--address", "gateway.invalid", "--api-key-file", "key"), True),
+        (("--target", "gateway.invalid", "--api-key", "k", "--tls"), False),
+        (("--target", "localhost:1", "--api-key", "k"), False),
+        (("--target", "gateway.invalid"), False),
+    ],
+)
+async def test_a_key_that_can_be_read_on_the_way_is_told(tmp_path: Path, options: tuple[str, ...], told: bool) -> None:
+    (tmp_path / "key").write_text("k")
+    done = await run_voice(tmp_path, "check", *options)
+    warning = (
+        "voice: your key or token goes to gateway.invalid:50051 unencrypted, and can be read on the way: add --tls"
+    )
+    assert (warning in done.err) == told
+    assert done.status == 3, "it is tried all the same"
+
+
 async def test_ctrl_c_ends_quietly(tmp_path: Path) -> None:
     gateway = FakeGateway()
     gateway.script.stall = True

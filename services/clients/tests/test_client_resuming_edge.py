@@ -12,6 +12,7 @@ import pytest
 from client_fake_gateway import silence, tone
 from client_harness import run_voice
 from client_resuming_gateway import PHRASES, QUESTION, RATE, World, gateway, phrase_audio, wire_to
+from gateway_certificates import Authority, Issued
 
 from voice_clients.audio_file import write_wav
 
@@ -253,6 +254,37 @@ async def test_a_key_and_a_token_in_files_are_read_for_each_connection(tmp_path:
     assert (done.status, done.err, environ.status) == (0, "", 0), done
     sent = [(item.get("x-api-key"), item.get("authorization")) for item in world.metadata]
     assert sent == [("k1", "Bearer a.b.c"), ("k2", "Bearer d.e.f"), (None, "Bearer d.e.f")]
+    assert world.history == ALL
+
+
+async def test_certificates_are_read_for_each_connection(tmp_path: Path) -> None:
+    authorities = old, new = Authority("old"), Authority("new")
+    ours, theirs = ([authority.issue() for authority in authorities] for _ in range(2))
+    only_old, only_new = (
+        grpc.ssl_server_credentials([(pair.key, pair.certificate)], authority.pem, require_client_auth=True)
+        for pair, authority in zip(theirs, authorities, strict=True)
+    )
+
+    def issue(authority: Authority, mine: Issued) -> None:
+        for name, pem in (("ca", authority.pem), ("cert", mine.certificate), ("key", mine.key)):
+            (tmp_path / name).write_bytes(pem)
+
+    world = World()
+    issue(old, ours[0])
+    async with gateway(world, "a", only_old) as a, gateway(world, "b", only_new) as b, wire_to(a) as wire:
+
+        def renew_and_cut(call: int, chunk: int) -> None:
+            if (call, chunk) == (0, 15):
+                issue(new, ours[1])
+                wire.cut()
+
+        world.on_chunk = renew_and_cut
+        addresses = ("--address", wire.address, "--address", b)
+        done = await run_voice(
+            tmp_path, "say", question(tmp_path), *addresses, "--ca", "ca", "--cert", "cert", "--key", "key"
+        )
+    assert (done.status, done.err) == (0, ""), done
+    assert [call.gateway for call in world.calls] == ["a", "b"]
     assert world.history == ALL
 
 

@@ -40,6 +40,7 @@ def test_the_known_keys_keep_names_and_defaults() -> None:
         "NVIDIA_API_KEY",
         "NGC_API_KEY",
         "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
     }
 
 

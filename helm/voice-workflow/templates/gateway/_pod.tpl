@@ -15,7 +15,7 @@
       fieldPath: metadata.namespace
 {{- $secret := include "voice.keySecret" . }}
 {{- if $secret }}
-{{- range $key := list "LLM_API_KEY" "LLM_FALLBACK_API_KEY" "NVIDIA_API_KEY" "NGC_API_KEY" "OTEL_EXPORTER_OTLP_HEADERS" }}
+{{- range $key := list "LLM_API_KEY" "LLM_FALLBACK_API_KEY" "NVIDIA_API_KEY" "NGC_API_KEY" "OTEL_EXPORTER_OTLP_HEADERS" "OTEL_EXPORTER_OTLP_TRACES_HEADERS" }}
 - name: {{ $key }}
   valueFrom:
     secretKeyRef:

@@ -112,7 +112,7 @@ class Call(Requests):
     async def __aenter__(self) -> Self:
         """Connect and send the config. Raises GatewayUnreachableError; a refusal comes as `Ended`."""
         if self._channel is None:
-            self._channel = open_channel(self.target, self._security)
+            self._channel = await open_channel(self.target, self._security)
         try:
             await until_connected(
                 self._channel, self.target, self._security, self._connect_timeout_s, diagnosing=self._diagnosing

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import grpc
 
-from voice_clients.credentials import credential
+from voice_clients.credentials import CERTIFICATE, PRIVATE_KEY, credential, read_pem
 from voice_clients.errors import BadInputError, GatewayUnreachableError
 
 DEFAULT_TARGET = "localhost:50051"
@@ -49,14 +49,14 @@ class Security:
     """TLS or none, and who the caller is. `ca` is a PEM bundle to trust in place of the system's.
 
     `cert` and `key` are this client's own, in PEM, for gateways that ask for one. `server_name` is the name in the
-    gateway's certificate and in `:authority`, where it is not that of the address, such as through a tunnel. A key or
-    token in a file is read again for each connection.
+    gateway's certificate and in `:authority`, where it is not that of the address, such as through a tunnel. Files are
+    read again for each connection: a call may outlive its certificate, as it may its token.
     """
 
     tls: bool = False
-    ca: bytes | None = None
-    cert: bytes | None = None
-    key: bytes | None = field(default=None, repr=False)
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
     server_name: str = ""
     api_key: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
@@ -65,9 +65,24 @@ class Security:
     token_file: Path | None = None
 
     @property
+    def identifies(self) -> bool:
+        """Whether a key or token is sent."""
+        return bool(self.api_key or self.token) or self.renewed
+
+    @property
     def renewed(self) -> bool:
         """Whether a key or token that is refused now may be another one in a moment."""
         return self.api_key_file is not None or self.token_file is not None
+
+    async def credentials(self) -> grpc.ChannelCredentials:
+        """For a TLS connection that is opened now. Raises NoCredentialError."""
+        ca, cert, key = await asyncio.to_thread(self._read)
+        return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=cert)
+
+    def _read(self) -> tuple[bytes | None, bytes | None, bytes | None]:
+        ca = None if self.ca is None else read_pem(self.ca, CERTIFICATE)
+        cert = None if self.cert is None else read_pem(self.cert, CERTIFICATE)
+        return ca, cert, None if self.key is None else read_pem(self.key, PRIVATE_KEY)
 
     async def metadata(self) -> tuple[tuple[str, str], ...]:
         """What goes with a request that is made now. Raises NoCredentialError."""
@@ -88,17 +103,6 @@ class Address:
 
     target: str
     name: str = ""
-
-
-def read_pem(path: Path, option: str, kind: str) -> bytes:
-    """Read PEM of a kind, such as CERTIFICATE. Raises BadInputError."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadInputError(f"{option} {path}: {error.strerror or error}.") from error
-    if re.search(rb"-----BEGIN [A-Z ]*" + kind.encode() + rb"-----", data) is None:
-        raise BadInputError(f"{option} {path} holds no PEM {kind.lower()}.")
-    return data
 
 
 def parse_target(text: str) -> str:
@@ -155,8 +159,16 @@ def choose_addresses(target: str, host: str, port: int, found: Sequence[tuple[in
     return [Address(target)]
 
 
-def open_channel(target: str, security: Security = PLAINTEXT) -> grpc.aio.Channel:
-    """Open a channel; it connects when first used. On loopback no HTTP proxy is asked: it would miss a tunnel."""
+def is_local(target: str) -> bool:
+    """Whether what is sent there stays on this machine, as far as this side can see: a tunnel begins here."""
+    return target.startswith("unix:") or _LOOPBACK.match(target) is not None
+
+
+async def open_channel(target: str, security: Security = PLAINTEXT) -> grpc.aio.Channel:
+    """Open a channel; it connects when first used. On loopback no HTTP proxy is asked: it would miss a tunnel.
+
+    Raises NoCredentialError.
+    """
     options: list[tuple[str, int | str]] = list(_OPTIONS)
     if _LOOPBACK.match(target):
         options.append(("grpc.enable_http_proxy", 0))
@@ -165,10 +177,7 @@ def open_channel(target: str, security: Security = PLAINTEXT) -> grpc.aio.Channe
     if security.tls:
         if security.server_name:
             options.append(("grpc.ssl_target_name_override", security.server_name))
-        credentials = grpc.ssl_channel_credentials(
-            root_certificates=security.ca, private_key=security.key, certificate_chain=security.cert
-        )
-        return grpc.aio.secure_channel(target, credentials, options=options)
+        return grpc.aio.secure_channel(target, await security.credentials(), options=options)
     return grpc.aio.insecure_channel(target, options=options)
 
 

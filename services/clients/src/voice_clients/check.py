@@ -55,7 +55,7 @@ class CheckResult:
 
 async def look(target: str, security: Security) -> CheckResult:
     """Look at a gateway. Raises GatewayUnreachableError or NotAGatewayError."""
-    async with open_channel(target, security) as channel:
+    async with await open_channel(target, security) as channel:
         begun = time.perf_counter()
         await until_connected(channel, target, security, CONNECT_TIMEOUT_S)
         connect_ms = (time.perf_counter() - begun) * 1000

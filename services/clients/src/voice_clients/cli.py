@@ -19,11 +19,11 @@ from voice_clients.channel import (
     TOKEN_VARIABLE,
     Security,
     default_target,
+    is_local,
     parse_target,
-    read_pem,
 )
-from voice_clients.credentials import is_credential, read_credential
-from voice_clients.errors import BadInputError, VoiceError
+from voice_clients.credentials import CERTIFICATE, PRIVATE_KEY, is_credential, read_credential, read_pem
+from voice_clients.errors import BadInputError, NoCredentialError, VoiceError
 from voice_clients.installed import RUNS, add_installed
 from voice_clients.load.arguments import add_load_arguments
 from voice_clients.resumption import RESUME_FOR_S
@@ -176,8 +176,9 @@ def security_of(arguments: argparse.Namespace) -> Security:
     """TLS settings. Raises BadInputError."""
     if (arguments.cert is None) != (arguments.key is None):
         raise BadInputError("--cert and --key go together: give both, or neither.")
-    ca = read_pem(arguments.ca, "--ca", "CERTIFICATE") if arguments.ca is not None else None
-    cert = read_pem(arguments.cert, "--cert", "CERTIFICATE") if arguments.cert is not None else None
+    _check_pem("--ca", arguments.ca, CERTIFICATE)
+    _check_pem("--cert", arguments.cert, CERTIFICATE)
+    _check_pem("--key", arguments.key, PRIVATE_KEY)
     api_key, api_key_file = _secret(
         "--api-key", (arguments.api_key, API_KEY_VARIABLE), (arguments.api_key_file, API_KEY_FILE_VARIABLE)
     )
@@ -185,16 +186,25 @@ def security_of(arguments: argparse.Namespace) -> Security:
         "--token", (arguments.token, TOKEN_VARIABLE), (arguments.token_file, TOKEN_FILE_VARIABLE)
     )
     return Security(
-        tls=arguments.tls or ca is not None or cert is not None,
-        ca=ca,
-        cert=cert,
-        key=read_pem(arguments.key, "--key", "PRIVATE KEY") if arguments.key is not None else None,
+        tls=arguments.tls or arguments.ca is not None or arguments.cert is not None,
+        ca=arguments.ca,
+        cert=arguments.cert,
+        key=arguments.key,
         server_name=arguments.server_name,
         api_key=api_key,
         api_key_file=api_key_file,
         token=token,
         token_file=token_file,
     )
+
+
+def _check_pem(option: str, path: Path | None, kind: str) -> None:
+    """What is wrong from the start is said before anything is dialled. Raises BadInputError."""
+    if path is not None:
+        try:
+            read_pem(path, kind)
+        except NoCredentialError as error:
+            raise BadInputError(f"{option} {error}") from error
 
 
 def _secret(option: str, plain: tuple[str | None, str], file: tuple[Path | None, str]) -> tuple[str, Path | None]:
@@ -220,6 +230,18 @@ def _targets_of(arguments: argparse.Namespace) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parse_target(text) for text in given))
 
 
+def _reached(arguments: argparse.Namespace) -> tuple[tuple[str, ...], Security]:
+    """Where the gateways are, and how they are reached. Raises BadInputError and NoCredentialError."""
+    targets, security = _targets_of(arguments), security_of(arguments)
+    away = [target for target in targets if not is_local(target)]
+    if security.identifies and not security.tls and away:
+        sys.stderr.write(
+            f"voice: your key or token goes to {', '.join(away)} unencrypted, and can be read on the way: add --tls, "
+            "or call through a tunnel.\n"
+        )
+    return targets, security
+
+
 def _resume_for_of(arguments: argparse.Namespace) -> float:
     seconds: float = arguments.resume_for
     if not 0 <= seconds < float("inf"):
@@ -242,7 +264,7 @@ async def _say(arguments: argparse.Namespace) -> int:
     from voice_clients import say  # noqa: PLC0415 - each command loads what it needs
     from voice_clients.view import Timings, open_view  # noqa: PLC0415
 
-    targets, security = _targets_of(arguments), security_of(arguments)
+    targets, security = _reached(arguments)
     if arguments.timeout <= 0:
         raise BadInputError(f"--timeout {arguments.timeout:g}: more than 0 seconds are needed.")
     recordings = say.read_files(tuple(arguments.files), _rate_of(arguments))
@@ -276,9 +298,10 @@ async def _talk(arguments: argparse.Namespace) -> int:
     from voice_clients.view import PlainView, Timings, open_view  # noqa: PLC0415
     from voice_clients.webrtc_audio import EchoCancellation  # noqa: PLC0415
 
+    targets, security = _reached(arguments)
     options = talk.TalkOptions(
-        targets=_targets_of(arguments),
-        security=security_of(arguments),
+        targets=targets,
+        security=security,
         resume_for_s=_resume_for_of(arguments),
         config=CallConfig(
             language_code=arguments.language,
@@ -307,7 +330,7 @@ async def _talk(arguments: argparse.Namespace) -> int:
 async def _check(arguments: argparse.Namespace) -> int:
     from voice_clients.check import check  # noqa: PLC0415
 
-    return await check(_targets_of(arguments), security_of(arguments), as_json=arguments.as_json)
+    return await check(*_reached(arguments), as_json=arguments.as_json)
 
 
 def _run_command(arguments: argparse.Namespace) -> int:
@@ -330,7 +353,7 @@ def _run_command(arguments: argparse.Namespace) -> int:
         case "load":
             from voice_clients.load.command import load  # noqa: PLC0415
 
-            return load(arguments, _targets_of(arguments), security_of(arguments), _resume_for_of(arguments))
+            return load(arguments, *_reached(arguments), _resume_for_of(arguments))
         case _:
             raise AssertionError(arguments.command)
 

@@ -1,15 +1,32 @@
-"""A key or token in a file that something else renews, such as a mounted Secret or a token that a login helper writes.
+"""A key, token or certificate in a file that something else renews, such as a mounted Secret or a token that a login
+helper writes.
 
 It is read again for each connection: a call may outlive its token, and to resume it is to call again.
 """
 
 import asyncio
+import re
 from pathlib import Path
 
 from voice_clients.errors import NoCredentialError
 
 MOST_CHARACTERS = 8_192
 """What a gateway takes of metadata."""
+
+
+CERTIFICATE, PRIVATE_KEY = "CERTIFICATE", "PRIVATE KEY"
+"""Kinds of PEM."""
+
+
+def read_pem(path: Path, kind: str) -> bytes:
+    """Read PEM of a kind. Raises NoCredentialError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NoCredentialError(f"{path}: {error.strerror or error}.") from error
+    if re.search(rb"-----BEGIN [A-Z ]*" + kind.encode() + rb"-----", data) is None:
+        raise NoCredentialError(f"{path} holds no PEM {kind.lower()}.")
+    return data
 
 
 def is_credential(value: str) -> bool:

@@ -5,7 +5,7 @@ VoiceError
   CallError                 the call itself (exit status 1)
     GatewayUnreachableError nothing there, a closed tunnel, TLS on one side only (exit status 3)
     NotAGatewayError        something answers there, and it is not a voice gateway (exit status 3)
-    NoCredentialError       the file of a key or token cannot be used (exit status 2)
+    NoCredentialError       the file of a key, token or certificate cannot be used (exit status 2)
     GatewayFullError        refused for lack of room; `retry_after_ms` says when to try again
     BadRequestError         the configuration or a message was refused
     NotAllowedError         who the caller is was refused
@@ -58,7 +58,9 @@ class NotAGatewayError(CallError):
 
 
 class NoCredentialError(CallError):
-    """The file of a key or token cannot be used now. It may be in a moment: whatever renews it may be at work."""
+    """The file of a key, token or certificate cannot be used now. It may be in a moment: whatever renews it may be at
+    work.
+    """
 
     exit_code = 2
 

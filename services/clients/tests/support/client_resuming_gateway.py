@@ -247,11 +247,16 @@ async def _refuse(context: Context, code: grpc.StatusCode, reason: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def gateway(world: World, name: str = "a") -> AsyncIterator[str]:
+async def gateway(
+    world: World, name: str = "a", credentials: grpc.ServerCredentials | None = None
+) -> AsyncIterator[str]:
     """Serve on loopback; gives the target."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     pb_grpc.add_VoiceGatewayServicer_to_server(ResumingGateway(world, name), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
     try:
         yield f"127.0.0.1:{port}"

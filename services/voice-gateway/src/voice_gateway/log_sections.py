@@ -43,6 +43,10 @@ class TracingSettings(Section):
         SecretStr(""), alias="OTEL_EXPORTER_OTLP_HEADERS", applies="restart", allowed="name=value,name=value"
     )
     """What goes along, such as a key of a hosted service."""
+    traces_headers: SecretStr = setting(
+        SecretStr(""), alias="OTEL_EXPORTER_OTLP_TRACES_HEADERS", applies="restart", allowed="name=value,name=value"
+    )
+    """The same for traces alone. Empty: the other ones count."""
     sampler: Literal[
         "always_on",
         "always_off",
@@ -69,7 +73,7 @@ class TracingSettings(Section):
             raise ValueError("allowed is an http or https URL, for example http://127.0.0.1:4318")
         return value
 
-    @field_validator("resource_attributes", "headers")
+    @field_validator("resource_attributes", "headers", "traces_headers")
     @classmethod
     def _is_pairs(cls, value: str | SecretStr) -> str | SecretStr:
         pairs(value.get_secret_value() if isinstance(value, SecretStr) else value)
@@ -81,6 +85,11 @@ class TracingSettings(Section):
         if self.sdk_disabled or self.exporter == "none":
             return ""
         return self.traces_endpoint or (self.endpoint.rstrip("/") + PATH if self.endpoint else "")
+
+    @property
+    def sent_headers(self) -> dict[str, str]:
+        """What goes along with spans."""
+        return pairs(self.traces_headers.get_secret_value() or self.headers.get_secret_value())
 
 
 class LogSettings(Section):

@@ -258,7 +258,7 @@ def tracing(settings: GatewaySettings, clock: Clock) -> AbstractAsyncContextMana
 
     options = TracingOptions(
         endpoint=chosen.url,
-        headers=pairs(chosen.headers.get_secret_value()),
+        headers=chosen.sent_headers,
         sampler=chosen.sampler,
         sampler_arg=chosen.sampler_arg,
         service_name=chosen.service_name,

@@ -130,7 +130,8 @@ async def test_a_collector_gets_a_calls_trace_while_the_call_goes_on(fakes: Serv
         with in_front_of(
             fakes,
             OTEL_EXPORTER_OTLP_ENDPOINT=address,
-            OTEL_EXPORTER_OTLP_HEADERS="x-key=s%20ecret",
+            OTEL_EXPORTER_OTLP_HEADERS="x-key=of-all-signals",
+            OTEL_EXPORTER_OTLP_TRACES_HEADERS="x-key=s%20ecret",
             OTEL_BSP_SCHEDULE_DELAY="100",
             OTEL_SERVICE_NAME="gateway-of-the-test",
             OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",

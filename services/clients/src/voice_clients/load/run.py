@@ -81,7 +81,7 @@ async def _anything_there(line: Line) -> None:
     """Raises GatewayUnreachableError where no target can be reached."""
     for number, target in enumerate(line.targets, start=1):
         try:
-            async with open_channel(target, line.security) as channel:
+            async with await open_channel(target, line.security) as channel:
                 await until_connected(channel, target, line.security, CONNECT_TIMEOUT_S)
                 return
         except GatewayUnreachableError:
