@@ -160,12 +160,13 @@ def _tell(what: str, product: Product, report: Any) -> None:
             cause["cause"].lower(),
             str(cause["gap_ms"]["count"]),
             *(ms(cause[kind][key]) for kind in ("gap_ms", "silence_ms") for key in ("p50", "p95", "max")),
+            *(f"{cause['dials'][key]:g}" for key in ("mean", "max")),
         ]
         for cause in resumes["by_cause"]
     ]
     show(
-        "Gaps of resumed calls, ms: of everything, and of the conversation",
-        ["cause", "resumes", "gap p50", "p95", "max", "silence p50", "p95", "max"],
+        "Gaps of resumed calls, ms: of everything, and of the conversation; dials until it went on",
+        ["cause", "resumes", "gap p50", "p95", "max", "silence p50", "p95", "max", "dials mean", "max"],
         rows,
     )
 

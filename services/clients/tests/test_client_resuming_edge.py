@@ -213,6 +213,7 @@ async def test_load_counts_what_was_resumed(tmp_path: Path) -> None:
     assert (resumes["turns"], resumes["turns_lost"], resumes["turns_duplicated"]) == (1, 0, 0)
     (cause,) = resumes["by_cause"]
     assert (cause["cause"], cause["gap_ms"]["count"], cause["silence_ms"]["count"]) == ("RESET", 1, 1)
+    assert cause["dials"]["max"] >= 1
     assert {call.gateway for call in world.calls} == {"a", "b"}
     assert "resumes    1; 1 turns in them, 0 lost, 0 duplicated; 0 calls could not be resumed" in done.out
     assert "Resumed calls" in (tmp_path / "out/report.html").read_text()

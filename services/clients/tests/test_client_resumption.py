@@ -80,8 +80,8 @@ def test_a_gateway_that_is_full_is_left_alone_for_as_long_as_it_says() -> None:
     plan = redial()
     assert plan.next(100.0, ["a", "b"]) == (0.0, "b")
     plan.refused("b", 100.0, 5_000)
-    assert plan.next(100.0, ["a", "b"]) == (0.1, "a")
-    assert plan.next(100.2, ["a", "b"]) == (0.2, "a"), "the other is not to be asked yet"
+    assert plan.next(100.0, ["a", "b"]) == (BACKOFF_S[1], "a")
+    assert plan.next(100.2, ["a", "b"]) == (BACKOFF_S[2], "a"), "the other is not to be asked yet"
     plan.refused("a", 100.4, 9_000)
     step = plan.next(100.4, ["a", "b"])
     assert step is not None
@@ -97,7 +97,7 @@ def test_time_is_up_and_nowhere_to_dial() -> None:
 def test_addresses_may_change_while_it_is_tried() -> None:
     plan = redial(last="gone")
     assert plan.next(100.0, ["a", "b"]) == (0.0, "a")
-    assert plan.next(100.0, ["b"]) == (0.1, "b")
+    assert plan.next(100.0, ["b"]) == (BACKOFF_S[1], "b")
 
 
 @given(st.integers(0, 2**32))

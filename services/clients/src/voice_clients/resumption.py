@@ -31,8 +31,11 @@ LATE_S, LATE_GRACE_S = 0.25, 0.3
 RESUME_FOR_S = 30.0
 STEADY_S = 2.0
 """A resumed call that lives so long has worked: the next loss counts from the start again."""
-BACKOFF_S = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
-CONNECT_S = (0.5, 0.5, 0.5, 1.0, 2.0)
+BACKOFF_S = (0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
+"""Behind one address there may be several gateways, such as a Service's: the next dial meets another one, and a refusal
+costs next to nothing.
+"""
+CONNECT_S = (0.5, 0.5, 0.5, 0.5, 1.0, 2.0)
 """Longest wait for a connection, by attempt. A gateway that is there answers within 0.5 s, but where a round trip takes
 more than 120 ms, TCP, TLS and HTTP/2 take longer: a caller far away would never come back."""
 JITTER = 0.3

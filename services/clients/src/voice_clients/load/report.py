@@ -86,6 +86,8 @@ class CauseFigures:
     """Last message of the old connection to the first of the new one."""
     silence_ms: Distribution
     """Where an answer was under way: last message of the conversation to the next one."""
+    dials: Distribution
+    """How often it was dialled until a gateway went on with the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,7 @@ def _resumes(records: Records) -> ResumeFigures:
                 cause,
                 distribution(item.gap_ms for item in found),
                 distribution(item.silence_ms for item in found if item.silence_ms is not None),
+                distribution(item.attempts for item in found),
             )
             for cause, found in sorted(by_cause.items())
         ],
