@@ -208,6 +208,7 @@ async def test_bad_files_are_refused_before_a_call_is_made(tmp_path: Path) -> No
         (["--rate", "4000"], "8000 to 48000"),
         (["--ca", "missing.pem"], "--ca missing.pem: No such file"),
         (["--ca", "q.wav"], "holds no PEM certificate"),
+        (["--ca", "/dev/stdin"], "--ca /dev/stdin is no regular file: it is read again for each connection."),
         (["--timeout", "0"], "more than 0 seconds"),
         (["--resume-for", "-1"], "--resume-for -1: 0 or more seconds are needed."),
         (["--address", "a b"], "expected host:port"),

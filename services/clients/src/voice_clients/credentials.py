@@ -20,6 +20,7 @@ CERTIFICATE, PRIVATE_KEY = "CERTIFICATE", "PRIVATE KEY"
 
 def read_pem(path: Path, kind: str) -> bytes:
     """Read PEM of a kind. Raises NoCredentialError."""
+    _check_file(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -38,8 +39,7 @@ def read_credential(path: Path) -> str:
     """What the file holds, without the spaces and line ends around it. Raises NoCredentialError, which says nothing of
     what is in it.
     """
-    if path.exists() and not path.is_file():
-        raise NoCredentialError(f"{path} is no regular file: it is read again for each connection.")
+    _check_file(path)
     try:
         with path.open(encoding="ascii") as file:
             value = file.read(MOST_CHARACTERS + 1).strip()
@@ -50,6 +50,12 @@ def read_credential(path: Path) -> str:
     if not value or len(value) > MOST_CHARACTERS or not is_credential(value):
         raise NoCredentialError(f"{path} holds no key or token: one line of printable ASCII is needed.")
     return value
+
+
+def _check_file(path: Path) -> None:
+    """A pipe, such as one of `<(command)`, would be empty the second time."""
+    if path.exists() and not path.is_file():
+        raise NoCredentialError(f"{path} is no regular file: it is read again for each connection.")
 
 
 async def credential(given: str, file: Path | None) -> str:
