@@ -21,9 +21,6 @@ pytestmark = [pytest.mark.edge, pytest.mark.timeout(150)]
 NOTICED_S = 45.0
 """gRPC gives up when nothing of what it sent was acknowledged for 10 s, or when a ping of keepalive was not: 40 s."""
 
-LATEST_MS = 1_200
-"""A packet that was lost twice is late by half of it, and what was said is still one piece."""
-
 
 @dataclass
 class Neighbours:
@@ -55,7 +52,7 @@ def neighbours(lossy_network: Network, tmp_path: Path) -> Iterator[Neighbours]:
     near, far = lossy_network.near.entering, lossy_network.far.entering
     with ExitStack() as stack:
         # 0.0.0.0: of a namespace in which nobody else is.
-        fakes = story_tellers(tmp_path, host="0.0.0.0", entering=near, final_after_ms=LATEST_MS)
+        fakes = story_tellers(tmp_path, host="0.0.0.0", entering=near)
         tellers = stack.enter_context(fakes)
         keys = str(tellers.keys)
         yield Neighbours(
